@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
 from life import PATIENCE, read_some, wait_for_end
 from program import CONVCLI, SAMPLES, Program, done, peer, refused, run, shell
@@ -736,3 +738,21 @@ def test_decimals_are_written_where_the_filter_changes_nothing(
 ) -> None:
     assert program.run("csv", "x", "--decimals", "2", "-c", "x", "-q", stdin=table).out == expected
     assert program.run("csv", "x", "-c", "x", "-q", stdin=table).out == table
+
+
+@pytest.mark.parametrize("words", [(), ("--follow",), ("--by", "g")])
+@pytest.mark.parametrize("step", ["ema:alpha=1", "ema:span=1", "ema:alpha=1 | ema:alpha=1"])
+def test_an_ema_of_one_row_is_a_forward_fill(
+    step: str, words: tuple[str, ...], program: Program
+) -> None:
+    rng = np.random.default_rng(4)
+    x = pd.Series(rng.integers(0, 100, 200) / 4).where(rng.random(200) > 0.6)
+    table = pd.DataFrame({"g": rng.choice(["a", "b"], 200), "x": x})
+    text = table.to_csv(index=False).encode()
+    ended = program.run("csv", step, "-c", "x", "--missing", "fill", "-q", *words, stdin=text)
+    assert ended.code == 0, ended
+    expected = x.groupby(table["g"]).ffill() if "--by" in words else x.ffill()
+    found = pd.read_csv(io.BytesIO(ended.out))["x"]
+    np.testing.assert_array_equal(found, expected)
+    kept = program.run("csv", step, "-c", "x", "-q", *words, stdin=text)
+    np.testing.assert_array_equal(pd.read_csv(io.BytesIO(kept.out))["x"], x)

@@ -16,6 +16,7 @@ from convcli.errors import InputError, RequestError
 from convcli.learning.learn import learn, pairs_at_rates
 from convcli.learning.learn_arrays import learn_arrays
 from convcli.learning.pairs import Channels, Pair, PairReader, check_pairs
+from convcli.learning.strided_sums import strided_sums
 from convcli.learning.target_rate import TargetRate
 from convcli.learning.task import Task
 from convcli.learning.trainable_network import network_for
@@ -92,6 +93,66 @@ def test_naive_answers_repeat_the_samples(channels: int) -> None:
     errors = {each.name: each.train for each in model.facts.errors}
     repeated = np.repeat(x, 2, axis=0)
     assert errors["as it is"] == pytest.approx(np.sqrt(np.mean((repeated - y) ** 2)), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "step", "x_shape", "outputs"),
+    [
+        ((5,), (2,), (64, 2), 1),
+        ((3,), (4,), (65, 1), 2),
+        ((40,), (2,), (900, 2), 1),
+        ((3, 4), (2, 3), (13, 17, 2), 2),
+    ],
+)
+def test_sums_at_steps_are_those_of_the_definition(
+    shape: Any, step: Any, x_shape: Any, outputs: int
+) -> None:
+    x = RNG.normal(size=x_shape)
+    windows = np.lib.stride_tricks.sliding_window_view(x, shape, axis=tuple(range(len(shape))))
+    counts = windows.shape[: len(shape)]
+    y = RNG.normal(size=(*counts, outputs))
+    every = tuple(slice(None, None, each) for each in step)
+    rows = windows[every].reshape(-1, math.prod(windows.shape[len(shape) :]))
+    a = np.hstack([rows, np.ones((len(rows), 1))])
+    targets = y[every].reshape(-1, outputs)
+
+    sums = strided_sums(x, y, shape, step)
+    np.testing.assert_allclose(sums.gram, a.T @ a, atol=1e-9)
+    np.testing.assert_allclose(sums.cross, a.T @ targets, atol=1e-9)
+    np.testing.assert_allclose(sums.energy, (targets**2).sum(axis=0))
+
+
+@pytest.mark.parametrize(("axes", "channels"), [(1, 1), (1, 2), (2, 1), (2, 3)])
+@pytest.mark.parametrize("size", [48, 48 * 7])
+def test_naive_answers_to_fewer_samples_are_taken_where_outputs_are(
+    axes: int, channels: int, size: int
+) -> None:
+    """Every second sample, as it is, is the target, and a linear layer of that stride finds it."""
+    n = size if axes == 1 else 48
+    x = noise(n, axes, channels)
+    target = x[(slice(None, None, 2),) * axes]
+    layers = f"conv:{channels},{'x'.join('3' * axes)},stride=2"
+    model = learn_arrays(x, target, layers=layers, mix=True, axes=axes)
+    errors: dict[str, Any] = {each.name: (each.train, each.held) for each in model.facts.errors}
+    linear = next(name for name in errors if name.startswith("one linear layer"))
+    assert errors["as it is"] == (0, 0)
+    assert errors["the best gain"] == pytest.approx((0, 0), abs=1e-6)
+    assert errors[linear] == pytest.approx((0, 0), abs=1e-6)
+    compared = model.facts.samples + model.facts.held_out
+    assert compared <= target.size // channels
+    assert "as it is" in " ".join(model.warnings)
+
+
+def test_a_gap_in_fewer_samples_is_counted_once() -> None:
+    x = noise(200, 1, 1).astype(float)
+    target = x[::2] * 0.5
+    target[20] = np.nan
+    model = learn_arrays(x, target, layers="conv:1,1,stride=2", holdout=0.0)
+    assert model.facts.passed_over == 1
+    assert model.facts.samples == 99
+    errors = {each.name: each.train for each in model.facts.errors}
+    expected = np.sqrt(np.nanmean((x[::2] - target) ** 2))
+    assert errors["as it is"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_columns_of_a_table_have_one_scale(tmp_path: Path) -> None:

@@ -197,6 +197,31 @@ def test_a_disk_that_takes_a_part_of_a_line(folder: Path, monkeypatch: pytest.Mo
     assert len(lines(folder)) == 4
 
 
+def test_resume_in_place_needs_its_record(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it the next run would filter the results."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    words = ("csv", "sma:2", "in/a.csv", "in/b.csv", "--in-place", "--resume", "-q", "-j", "1")
+    written = []
+
+    def write(file: int, data: bytes) -> int:
+        written.append(data)
+        if len(written) == 2:
+            raise OSError(28, "No space left on device")
+        return original(file, data)
+
+    original = os.write
+    with monkeypatch.context() as patched:
+        patched.setattr("convcli.batch.ledger.os.write", write)
+        told = refused(4, *words, cwd=folder)
+    assert "No space left on device" in told
+    assert "hint: --ledger run.jsonl keeps the record" in told
+    assert (folder / "in/a.csv").read_text() == SMOOTH
+    assert (folder / "in/b.csv").read_text() == TABLE
+    assert not list(folder.rglob(".convcli*"))
+    done(*words, cwd=folder)
+    assert {(folder / f"in/{name}.csv").read_text() for name in "ab"} == {SMOOTH}
+
+
 @pytest.mark.parametrize("text", ["{}", "[]", "1", '{"unit":1}', "x", "[" * 10_000])
 def test_a_file_that_is_no_ledger(text: str, tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"

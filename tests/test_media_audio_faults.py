@@ -202,6 +202,8 @@ def test_the_last_block_of_adpcm_may_be_incomplete(
     truncated: bool,  # noqa: FBT001
 ) -> None:
     path = write(tmp_path / "in.wav", noise(20000, channels), subtype=subtype)
+    # As many frames as fill the last block.
+    write(path, noise(sf.info(path).frames, channels), subtype=subtype)
     whole = stored(path)
     data = bytearray(path.read_bytes())
     place = data.index(b"data")

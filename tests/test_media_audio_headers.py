@@ -250,6 +250,50 @@ def test_voc_has_room_for_16_mib(tmp_path: Path) -> None:
     assert not (tmp_path / "out.voc").exists()
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_caf_from_a_pipe_is_read_to_its_end(tmp_path: Path, channels: int) -> None:
+    """Its writer could not go back: the size of the samples is -1 (Apple 2006)."""
+    x = np.tile(SAMPLES[:, :1], (1, channels))
+    sf.write(tmp_path / "in.caf", x, 8000, subtype="PCM_16", format="CAF")
+    wanted, _ = sf.read(tmp_path / "in.caf", always_2d=True)
+    data = (tmp_path / "in.caf").read_bytes()
+    place = data.index(b"data")
+    size = int.from_bytes(data[place + 4 : place + 12], "big")
+    until_end = data[: place + 4] + b"\xff" * 8 + data[place + 12 : place + 12 + size]
+    (tmp_path / "in.caf").write_bytes(until_end)
+    ended = done("audio", "gain:1", "in.caf", "-o", "out.wav", cwd=tmp_path)
+    assert ended.warnings == []
+    found, _ = sf.read(tmp_path / "out.wav", always_2d=True)
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("subtype", ["MS_ADPCM", "IMA_ADPCM", "GSM610"])
+@pytest.mark.parametrize("frames", [300, 5000])
+def test_what_fills_up_the_last_block_is_left_out(
+    tmp_path: Path, subtype: str, frames: int
+) -> None:
+    """The chunk `fact` counts the frames before they were coded in blocks (Microsoft 1994)."""
+    tone = 0.5 * np.sin(np.arange(frames) / 10)
+    sf.write(tmp_path / "in.wav", tone, 8000, subtype="PCM_16")
+    source = "in.wav"
+    for output in ("a.wav", "b.wav"):  # a second time adds nothing
+        words = ("--subtype", subtype.lower()) if output == "a.wav" else ()
+        done("audio", "gain:1", source, "-o", output, *words, cwd=tmp_path)
+        source = output
+    ended = done("audio", "gain:1", "b.wav", "-o", "out.wav", "--subtype", "pcm_16", cwd=tmp_path)
+    assert ended.warnings == []
+    x, _ = sf.read(tmp_path / "out.wav")
+    assert len(x) == frames
+
+
+def test_half_the_number_of_frames_of_stereo_adpcm_is_no_number(tmp_path: Path) -> None:
+    """As libsndfile writes it for IMA ADPCM."""
+    write(tmp_path / "in.wav", np.tile(SAMPLES, (5, 1))[:400], subtype="IMA_ADPCM")
+    frames = sf.info(tmp_path / "in.wav").frames
+    done("audio", "gain:1", "in.wav", "-o", "out.wav", "--subtype", "pcm_16", cwd=tmp_path)
+    assert sf.info(tmp_path / "out.wav").frames == frames
+
+
 @pytest.mark.parametrize("subtype", ["MS_ADPCM", "IMA_ADPCM"])
 def test_the_number_of_frames_of_adpcm_is_written(tmp_path: Path, subtype: str) -> None:
     """libsndfile divides it by the number of channels for IMA ADPCM."""

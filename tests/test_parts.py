@@ -253,6 +253,21 @@ def test_groups(tmp_path: Path, text: str, data: bytes, count: int) -> None:
     check(TableFiles(options=options), path, text, count)
 
 
+def test_table_of_which_nothing_is_left(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("a\n1\n2\n3\n")
+    words = ("csv", "sma:5", table, "--edge", "valid", "-q", "-o", tmp_path / "out.csv")
+    whole = run(*words)
+    parts = run(*words, "--parts", "2")
+    assert (parts.code, parts.err) == (whole.code, whole.err)
+    assert whole.errors == [
+        "error: nothing is left of the table: the filter is longer than it, and --edge is valid"
+    ]
+    assert not (tmp_path / "out.csv").exists()
+    table.write_text("a\n")
+    assert done(*words, "--parts", "2").code == 0
+
+
 def test_values_are_handed_over_a_gap_of_several_parts(tmp_path: Path) -> None:
     rows = ["1,5", *(f",{n % 7}" for n in range(300)), "2,6", *(f",{n % 5}" for n in range(300))]
     path = tmp_path / "table.csv"

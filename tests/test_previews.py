@@ -178,12 +178,16 @@ def test_the_loudness_of_each_loudspeaker(speakers: tuple[int, ...], gains: list
         assert sums.loudness() == expected
 
 
-def test_the_loudness_of_a_tone_and_of_silence() -> None:
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100, 48000, 96000])
+def test_the_loudness_of_a_tone(rate: int) -> None:
     """ITU-R BS.1770-5: a sine of 997 Hz at full scale in one channel is -3.01 LUFS."""
-    tone = np.sin(2 * np.pi * 997 / 48000 * np.arange(96000))
-    sums = LoudnessSums(48000, 1)
+    tone = np.sin(2 * np.pi * 997 / rate * np.arange(2 * rate))
+    sums = LoudnessSums(rate, 1)
     sums.add(tone[:, None])
     assert sums.loudness() == pytest.approx(-3.01, abs=0.02)
+
+
+def test_the_loudness_of_silence() -> None:
     silent = LoudnessSums(48000, 1)
     silent.add(np.zeros((96000, 1)))
     assert silent.loudness() is None

@@ -693,6 +693,22 @@ def test_a_report_on_many_long_steps_is_below_three_megabytes(suffix: str, tmp_p
         assert 300 < len(step["response"]) < 600
 
 
+def test_a_page_on_a_thousand_steps_is_below_three_megabytes(tmp_path: Path) -> None:
+    """All drawings would take 7 MB."""
+    (tmp_path / "t.csv").write_text("x\n1\n2\n3\n")
+    chain = " | ".join(["lowpass:0.1"] * 1000)
+    words = ["csv", chain, "t.csv", "-o", "o.csv", "--report", "r.html"]
+    assert run_program(*words, cwd=tmp_path).code == 0
+    text = (tmp_path / "r.html").read_text()
+    assert 1_500_000 < len(text) < 3_000_000
+    # The whole chain is drawn besides steps.
+    drawn = text.count("<summary>lowpass:0.1</summary>")
+    left_out = re.search(r"Drawings left out: those of (\d+) more steps", text)
+    assert left_out is not None
+    assert drawn > 100
+    assert drawn + int(left_out[1]) == 1000
+
+
 def test_markdown_on_hundreds_of_steps_draws_as_many_as_there_is_room_for(tmp_path: Path) -> None:
     """All drawings of 200 low-passes of 1,121 taps would take 4 MB."""
     soundfile.write(tmp_path / "one.wav", np.array([0.5]), 44100)

@@ -96,12 +96,15 @@ def _counts_of_parts(planned: PlannedInput, place: Any, watched: _WatchedSink) -
     division = division_or_note(planned, place, watched.sink)
     if division is None:
         return []
+    plan = planned.plans[0]
     counts = []
-    asked.progress.expect(planned.plans[0].result.shape[0])
+    asked.progress.expect(plan.result.shape[0])
     for part in filtered_in_parts(planned, division, place, watched.sink):
         watched.advance(part.written)
         counts.append(part)
-    return [joined_counts(counts)]
+    counted = joined_counts(counts)
+    check_is_left(plan, counted.read, counted.written)
+    return [counted]
 
 
 class _WatchedSink:

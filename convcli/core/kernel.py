@@ -112,6 +112,8 @@ class Kernel:
         """Return one stage; it has no operation where the kernel changes nothing."""
         op = self.convolution(site)
         same = op.taps[op.after] == op.divisor and np.count_nonzero(op.taps) == 1
+        if op.holds and site.rules.missing == "fill":
+            same = False
         if same and (op.taps.size == 1 or site.rules.edge != "valid"):
             return (site.stage(kernels=(self,)),)
         return (site.stage(op, kernels=(self,)),)

@@ -75,23 +75,25 @@ def ema(
     g[j] = alpha (1 - alpha)**j, cut where the rest of the sum is below the rounding of float64; the
     last tap carries the rest, and later than that nothing is left of a sample. This is
     y[t] = alpha x[t] + (1 - alpha) y[t - 1] with y[0] = x[0] (adjust=false); adjust=true divides
-    the first outputs by the sum of their weights so far, as pandas does by default. It begins with
-    the first sample, so that --edge missing leaves out none.
+    the first outputs by the sum of their weights so far, as pandas does by default. Over a gap
+    adjust=false holds the last known sample, and adjust=true renormalises the weights, as pandas
+    does. So ema:alpha=1 with --missing fill is a forward fill. It begins with the first sample, so
+    that --edge missing leaves out none.
     Raises RequestError unless exactly one of the three is given.
 
     >>> ema(alpha=0.5).taps[:3]
     array([0.5  , 0.25 , 0.125])
     """
+    on_missing: OnMissing = "renormalise" if adjust else "hold"
     weight = _ema_weight(span, alpha, halflife)
     if weight == 1:
-        return Kernel(taps=np.ones(1))
+        return Kernel(taps=np.ones(1), on_missing=on_missing)
     log_factor = math.log1p(-weight)
     count = math.ceil(-53 * math.log(2) / log_factor)
     refuse_huge(count, "this average", "a shorter span, or downsample first")
     decay = np.exp(np.arange(count) * log_factor)
     taps = weight * decay
     taps[-1] = decay[-1]
-    on_missing: OnMissing = "renormalise" if adjust else "hold"
     # Where a gap holds the last value, every window is complete. Taps on a grid have fewer digits,
     # so that long ones take less time.
     weights = weights_of_mean(taps) if adjust else on_grid(taps, 1.0, at=0)

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.convolution.convolve import runs
-from convcli.core.correlation.solve import Sums, sums_over
 from convcli.core.missing import known_mean
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
+from convcli.learning.strided_sums import strided_sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from convcli.core.correlation.solve import Sums
     from convcli.learning.pairs import Channels, PairReader
     from convcli.running.workers import Workers
     from convcli.signals import Array
@@ -39,6 +40,7 @@ class WindowBatch:
     x : samples from the first of the first window to the last of the last one
     y : the target of each window
     shape : taps on each sample axis
+    step : windows that lie so far apart count, from the first one on, on each sample axis
     shared : whether every channel is an example of its own
     """
 
@@ -46,13 +48,16 @@ class WindowBatch:
     x: Array
     y: Array
     shape: tuple[int, ...]
+    step: tuple[int, ...]
     shared: bool
 
     def sums(self) -> Sums:
         """Sums of products over the windows."""
         if not self.shared:
-            return sums_over(self.x, self.y, self.shape)
-        parts = [sums_over(x, y, self.shape) for x, y in channel_by_channel(self.x, self.y)]
+            return strided_sums(self.x, self.y, self.shape, self.step)
+        parts = []
+        for x, y in channel_by_channel(self.x, self.y):
+            parts.append(strided_sums(x, y, self.shape, self.step))
         for part in parts[1:]:
             parts[0].add(part)
         return parts[0]
@@ -159,6 +164,9 @@ class WindowStream:
         self.shift_across = lag[1] if len(lag) > 1 else 0
         self.look_back = max(self.before, -self.shift)
         self.look_ahead = max(self.width - 1 - self.before, self.shift)
+        rate = reader.pair.target_rate
+        # A target with fewer samples than the input is compared at every `step`th of them.
+        self.step = (1,) * len(task.taps) if rate is None else rate.fewer
         self.skipped = 0
         self.changes = {False: SquaredChanges(), True: SquaredChanges()}
 
@@ -208,16 +216,32 @@ class WindowStream:
             return
         taps = self.task.taps
         predicts_channel = self.task.targets and self.task.ahead
-        self.skipped += len(y)
+        self.skipped += self._compared_rows(low, len(y))
         for first, last in _complete_rows(x, y, taps[0]):
             count = last - first
-            self.skipped -= count
+            self.skipped -= self._compared_rows(low + first, count)
             if predicts_channel:
                 now = _rows(buffer, buffer.y, low + first, count)
                 later = _rows(buffer, buffer.y, low + first + self.shift, count)
                 self.changes[held_out].add(now, later)
             end = last + taps[0] - 1
-            yield WindowBatch(held_out, x[first:end], y[first:last], taps, self.shared)
+            start = self._first_compared(low + first)
+            compared = y[first:last][start]
+            if compared.size:
+                samples = x[first:end][start]
+                yield WindowBatch(held_out, samples, compared, taps, self.step, self.shared)
+
+    def _compared_rows(self, first: int, count: int) -> int:
+        """How many of some rows are compared with a target sample of their own."""
+        step = self.step[0]
+        return -(-(first + count) // step) + (-first // step)
+
+    def _first_compared(self, row: int) -> tuple[slice, ...]:
+        """The samples from the first on that is compared, of a part that begins at a row."""
+        first = (row, self._first_column)[: len(self.step)]
+        return tuple(
+            slice(-place % step, None) for place, step in zip(first, self.step, strict=True)
+        )
 
     def _samples_and_targets(self, buffer: _Buffer, low: int, high: int) -> tuple[Array, Array]:
         """Samples of the windows that estimate [low, high), and their targets."""
@@ -237,12 +261,19 @@ class WindowStream:
             y = y - self.means.y
         return x, y
 
+    @property
+    def _first_column(self) -> int:
+        """The first column of a picture whose window and target lie inside of it."""
+        if len(self.task.taps) == 1:
+            return 0
+        return max(self.task.before[1], -self.shift_across)
+
     def _complete_columns(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Columns of a picture whose windows and targets both lie inside of it."""
         left = self.task.before[1]
         right = self.task.taps[1] - 1 - left
         shift = self.shift_across
-        first = max(left, -shift)
+        first = self._first_column
         last = max(first, x.shape[1] - max(right, shift))
         return x[:, first - left : last + right], y[:, first + shift : last + shift]
 

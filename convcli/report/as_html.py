@@ -10,7 +10,13 @@ from convcli.report.batch import failed_lines
 from convcli.report.figures import delay_is_constant, design_figures
 from convcli.report.lost import lost_texts
 from convcli.report.page import render_page
-from convcli.report.sections import MOST_DESIGNS, most_designs, page_sections
+from convcli.report.sections import (
+    MOST_DESIGNS,
+    MOST_DRAWN,
+    most_designs,
+    page_sections,
+    undrawn_text,
+)
 from convcli.report.tables import fact_tables
 from convcli.report.terminal import summary
 from convcli.report.words import (
@@ -29,6 +35,9 @@ if TYPE_CHECKING:
 
     from convcli.facts import RunFacts, StepFacts
     from convcli.report.figures import Figure
+
+# Characters of a chart and of each of its points, which have 4 to 7.
+_OF_FIGURE, _OF_POINT = 1500, 7
 
 
 def render_html(runs: Sequence[RunFacts]) -> str:
@@ -64,12 +73,18 @@ def _articles(runs: Sequence[RunFacts]) -> Iterator[dict[str, Any]]:
     """
     drawn: set[tuple[StepFacts, ...]] = set()
     most = most_designs(runs)
+    room = MOST_DRAWN
     for place, run in enumerate(runs, 1):
         designs: list[dict[str, Any]] = []
+        undrawn = 0
         if run.steps not in drawn and len(drawn) < most:
-            designs = list(_designs(run))
+            all_designs = list(_designs(run))
+            designs = all_designs if run.usage is not None else _fitting(all_designs, room)
+            undrawn = len(all_designs) - len(designs)
+            room -= sum(map(_characters, designs))
             drawn.add(run.steps)
-        yield _article(run, f"run-{place}", designs)
+        left_out = undrawn_text(undrawn) if undrawn else ""
+        yield {**_article(run, f"run-{place}", designs), "undrawn": left_out}
 
 
 def _page_title(runs: Sequence[RunFacts]) -> str:
@@ -145,6 +160,31 @@ def _designs(run: RunFacts) -> Iterator[dict[str, Any]]:
         if figures:
             yield _design(step, visible(step.text), figures, opened=not opened)
             opened = True
+
+
+def _fitting(designs: Sequence[dict[str, Any]], room: int) -> list[dict[str, Any]]:
+    """The first designs whose drawings fit; at least one.
+
+    room : characters
+    """
+    fitting: list[dict[str, Any]] = []
+    for design in designs:
+        room -= _characters(design)
+        if fitting and room < 0:
+            break
+        fitting.append(design)
+    return fitting
+
+
+def _characters(design: dict[str, Any]) -> int:
+    """About how many characters of a page the drawings of a design take."""
+    figures: Sequence[Figure] = design["figures"]
+    points = 0
+    for figure in figures:
+        if figure.chart is not None:
+            points += sum(len(trace.points) for trace in figure.chart.traces)
+    images = sum(len(figure.image) for figure in figures)
+    return len(figures) * _OF_FIGURE + points * _OF_POINT + images
 
 
 def _design(

@@ -10,7 +10,13 @@ from convcli.report.embedded import data_uri
 from convcli.report.figures import Figure
 from convcli.report.lost import lost_texts
 from convcli.report.page import page_asset
-from convcli.report.sections import design_sections, most_designs, page_sections
+from convcli.report.sections import (
+    MOST_DRAWN,
+    design_sections,
+    most_designs,
+    page_sections,
+    undrawn_text,
+)
 from convcli.report.tables import ReportTable, fact_tables
 from convcli.report.words import run_title, visible
 from convcli.units import plural
@@ -34,8 +40,6 @@ COLOURS = {
     "stop": "shaded",
     "hit": "yellow",
 }
-# The most characters of the drawings of a filter, all of its steps together.
-MOST_DRAWN = 2_000_000
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$])")
 
 
@@ -108,8 +112,7 @@ def _design_lines(run: RunFacts, drawings: list[str]) -> list[str]:
         lines += ["", f"## {_escape_markup(title)}"]
         lines += _figure_lines(figures, drawings)
     if left_out:
-        message = f"Drawings left out: those of {plural(left_out, 'more step')} do not fit here."
-        lines += ["", message]
+        lines += ["", undrawn_text(left_out)]
     return lines
 
 

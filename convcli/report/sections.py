@@ -10,6 +10,7 @@ from convcli.report.figures import design_figures
 from convcli.report.tables import result_tables
 from convcli.report.views import SignalView
 from convcli.report.words import visible
+from convcli.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
 
 # The steps of more runs than this are not drawn: a batch seldom has more kinds of input.
 MOST_DESIGNS = 12
+# Characters of drawings of filters in one report, at most.
+MOST_DRAWN = 2_000_000
+
+
+def undrawn_text(steps: int) -> str:
+    """What a report says of steps whose drawings do not fit."""
+    return f"Drawings left out: those of {plural(steps, 'more step')} do not fit here."
 
 
 def most_designs(runs: Sequence[RunFacts]) -> int:

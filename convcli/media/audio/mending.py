@@ -27,7 +27,7 @@ from convcli.media.audio.mp3_frames import (
     frames_from,
     mp3_start,
 )
-from convcli.media.audio.promised import caf_samples
+from convcli.media.audio.promised import UNTIL_END, caf_samples
 from convcli.media.audio.voc import others_in_voc, sound_block, true_voc_size
 from convcli.sndfile import WatchedFile
 from convcli.units import plural
@@ -192,12 +192,17 @@ def _mend_voc(file: BinaryIO) -> Mending | None:
 
 
 def _mend_caf(file: BinaryIO) -> Mending | None:
-    """Lower the size of the samples to what is there; libsndfile loses some or all of them."""
+    """Set the size of the samples to what is there, if it is larger or not known.
+
+    libsndfile loses some or all of them otherwise.
+    """
     samples = caf_samples(file)
     length = file.seek(0, os.SEEK_END)
-    if samples is None or sum(samples) <= length:
+    if samples is None:
         return None
-    start, _ = samples
+    start, promised = samples
+    if promised != UNTIL_END and start + promised <= length:
+        return None
     size = (length - start).to_bytes(_CAF_SIZE_BYTES, "big")
     return Mending(patches=((start - _CAF_SIZE_BYTES, size),))
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 # A size from here on is the mark of a writer that could not seek back; SoX has its own for AIFF.
 _UNFINISHED_RIFF, _UNFINISHED_AIFF = 0x7FFFF000, 0x7F000000
 _UNKNOWN = 0xFFFFFFFF
+# The size of the samples of a CAF that go on to the end of the file.
+UNTIL_END = -1
 # Larger chunks are damaged ones; a place behind them could not be sought.
 _LONGEST = 1 << 60
 # Bytes between the beginning of a chunk and its first sample.
@@ -91,18 +93,24 @@ def _end_in_au(file: BinaryIO, _: int) -> int:
 
 
 def _end_in_caf(file: BinaryIO, _: int) -> int:
-    found = caf_samples(file)
-    return 0 if found is None else sum(found)
+    start, size = caf_samples(file) or (0, UNTIL_END)
+    return 0 if size == UNTIL_END else start + size
 
 
 def caf_samples(file: BinaryIO) -> tuple[int, int] | None:
-    """The place of the data chunk of a CAF after its head, and its size; None if not known."""
+    """The place of the data chunk of a CAF after its head, and its size; None if not known.
+
+    A program that could not seek back has left the size at UNTIL_END.
+    """
     file.seek(8)
     while is_chunk_name((head := file.read(12))[:4]):
         size = int.from_bytes(head[4:], "big", signed=True)
+        is_data = head.startswith(b"data")
+        if is_data and size == UNTIL_END:
+            return file.tell(), size
         if not 0 <= size < _LONGEST:
             return None
-        if head.startswith(b"data"):
+        if is_data:
             return file.tell(), size
         file.seek(size, os.SEEK_CUR)
     return None

@@ -17,6 +17,7 @@ from convcli.media.audio.formats import (
     FIRST_BYTES,
     MPEG,
     SUFFIXES,
+    WAV_KINDS,
     bits_of,
     container_of,
     exchange_type,
@@ -30,7 +31,7 @@ from convcli.media.audio.mending import (
     mending_for,
 )
 from convcli.media.audio.metadata import ogg
-from convcli.media.audio.metadata.riff import other_rifx_chunks
+from convcli.media.audio.metadata.riff import frames_of_blocks, other_rifx_chunks
 from convcli.media.audio.promised import file_end, samples_end
 from convcli.media.audio.reader import NOTHING_THERE, AudioDetails, AudioSource, reading
 from convcli.media.audio.voc import unread_voc
@@ -48,6 +49,8 @@ _SALVAGE_FRAMES = 1024
 # libsndfile gives this length, or a larger one, where it does not know it.
 _UNKNOWN_FRAMES = 1 << 62
 _VOC = b"Creative Voi"
+# Codings of a WAV that store blocks of frames.
+_BLOCK_CODECS = frozenset({"MS_ADPCM", "IMA_ADPCM", "GSM610"})
 # Bytes of a sample in codings that give each sample as many.
 _SAMPLE_BYTES = {**wav.WIDTHS, "PCM_S8": 1, "ULAW": 1, "ALAW": 1}
 
@@ -173,6 +176,8 @@ class SndFile(AudioSource):
             bit_rate = bit_rate_of(self._file, sound, frames=frames, tag_bytes=tag_bytes)
             told_bits = container_of(sound.format).sample_bits(self._file)
             mask = self._speaker_mask(chunks)
+            if frames is not None and sound.format in WAV_KINDS and sound.subtype in _BLOCK_CODECS:
+                frames = frames_of_blocks(self._file, sound.channels, frames)
         bits = bits_of(sound.subtype)
         if told_bits is not None and sound.subtype.startswith("PCM_"):
             bits = min(bits, told_bits)
@@ -353,11 +358,12 @@ def _unread_kind(file: BinaryIO, prefix: bytes) -> str | None:
 
 
 def _conversion_of(name: str, *program: str) -> str:
-    """A command that makes a FLAC of a file."""
+    """A command that makes a FLAC of a file, or a WAV of a FLAC."""
     import shlex
     from pathlib import Path
 
-    output = Path(name).with_suffix(".flac").name
+    suffix = ".wav" if name.lower().endswith(".flac") else ".flac"
+    output = Path(name).with_suffix(suffix).name
     return shlex.join([*(program or ("ffmpeg", "-i")), name, output])
 
 

@@ -25,6 +25,8 @@ _INFO_CODES = {
     "title": b"INAM", "copyright": b"ICOP", "software": b"ISFT", "artist": b"IART",
     "comment": b"ICMT", "date": b"ICRD", "album": b"IPRD", "tracknumber": b"ITRK", "genre": b"IGNR",
 }  # fmt: skip
+# Where the format of a codec has the number of frames of a block.
+_FORMAT_BYTES, _FRAMES_OF_BLOCK = 20, slice(18, 20)
 INFO_NAMES = {code: name for name, code in _INFO_CODES.items()}
 
 
@@ -76,6 +78,28 @@ class WavContainer(Container):
             overwrite(file, 20, size.to_bytes(8, "little"))
         else:
             overwrite(file, 4, size.to_bytes(4, "little"))
+
+
+def frames_of_blocks(stream: BinaryIO, channels: int, decoded: int) -> int:
+    """How many frames of a WAV whose codec makes blocks were coded, of those that it gives.
+
+    What fills up the last block is not counted by the chunk `fact`. libsndfile divides that number
+    by the number of channels for IMA ADPCM.
+    """
+    counted = block = 0
+    for name, size in chunk_heads(stream, "little"):
+        body = stream.read(min(size, _FORMAT_BYTES)) if name in (b"fmt ", b"fact") else b""
+        if name == b"fmt ":
+            block = int.from_bytes(body[_FRAMES_OF_BLOCK], "little")
+        elif name == b"fact":
+            counted = int.from_bytes(body[:4], "little")
+        elif name == b"data":
+            break
+    # libsndfile takes a byte of padding for one more block.
+    most = 2 * block
+    is_divided = channels > 1 and 0 <= decoded - counted * channels < most
+    has_filling = 0 < decoded - counted < most
+    return counted if counted and has_filling and not is_divided else decoded
 
 
 def other_rifx_chunks(stream: BinaryIO) -> list[str]:

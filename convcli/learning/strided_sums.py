@@ -1,0 +1,52 @@
+"""Sums of products over windows that lie several samples apart, for layers with a stride."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convcli.core.correlation.solve import Sums, sums_over
+from convcli.layers.phases import split_phases
+
+if TYPE_CHECKING:
+    from convcli.array_types import IntArray, Sizes
+    from convcli.signals import Array
+
+
+def strided_sums(x: Array, y: Array, shape: Sizes, step: Sizes) -> Sums:
+    """The sums over the windows at 0, step, 2 * step, ... on each axis, and their targets.
+
+    x, y : as `sums_over` takes them, with a target for every window
+    The phases of the inputs become channels, in which such windows lie one sample apart.
+    """
+    if all(each == 1 for each in step):
+        return sums_over(x, y, shape)
+    every: Any = tuple(slice(None, None, each) for each in step)
+    targets = y[every]
+    blocks = tuple(-(-taps // each) for taps, each in zip(shape, step, strict=True))
+    sides = zip(targets.shape, blocks, step, strict=False)
+    lengths = tuple((n + k - 1) * each for n, k, each in sides)
+    inputs = np.zeros((*lengths, x.shape[-1]), x.dtype)
+    inside: Any = tuple(slice(min(n, m)) for n, m in zip(lengths, x.shape, strict=False))
+    inputs[inside] = x[inside]
+
+    sums = sums_over(split_phases(inputs, step), targets, blocks)
+    kept = [*_places_of_taps(x.shape[-1], shape, step), len(sums.gram) - 1]
+    return Sums(gram=sums.gram[np.ix_(kept, kept)], cross=sums.cross[kept], energy=sums.energy)
+
+
+@cache
+def _places_of_taps(channels: int, shape: Sizes, step: Sizes) -> tuple[int, ...]:
+    """Of each weight (in, k...), its place among those of the phases (in * phases, blocks...)."""
+    taps: IntArray = np.indices(shape).reshape(len(shape), -1)
+    steps = np.array(step)[:, None]
+    blocks = tuple(-(-size // each) for size, each in zip(shape, step, strict=True))
+    phase = np.ravel_multi_index(tuple(taps % steps), step)
+    block = np.ravel_multi_index(tuple(taps // steps), blocks)
+    of_one_channel = phase * math.prod(blocks) + block
+    size = math.prod(step) * math.prod(blocks)
+    places = np.arange(channels)[:, None] * size + of_one_channel
+    return tuple(places.ravel().tolist())

@@ -156,6 +156,15 @@ def test_other_steps_do_not_wait_either(words: list[str]) -> None:
         assert len(running.end()) == 44 + 2 * RATE
 
 
+def test_a_few_samples_come_out_in_full() -> None:
+    with live("gain:-3dB", "-", "-q", "-o", "-") as running:
+        running.feed(header_of_pipe(1))
+        for count in range(1, 4):
+            running.feed(noise(100).tobytes())
+            running.until(44 + 200 * count)
+        assert len(running.end()) == 44 + 600
+
+
 def test_pieces_may_end_within_a_frame(tmp_path: Path) -> None:
     x = noise(9000, 2)
     raw = wav.pack(x.astype(np.int32) << 8, "PCM_24")

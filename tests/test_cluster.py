@@ -204,8 +204,8 @@ def test_one_table_in_parts(cluster: Cluster, folder: Path) -> None:
     learn = ("learn", "in/t0[1-4].csv", "--target", "v", "--taps", "5", "-o")
     on_cluster = done(*learn, "a.safetensors", "--cluster", cluster.address, cwd=folder)
     alone = done(*learn, "b.safetensors", cwd=folder)
-    for told in (on_cluster.err, alone.err):
-        warned = [line for line in told.splitlines() if "beyond 2^53" in line]
+    for text in (on_cluster.err, alone.err):
+        warned = [line for line in text.splitlines() if "beyond 2^53" in line]
         named = sorted(line.split(": ")[1] for line in warned)
         assert named == ["in/t03.csv", "in/t04.csv"]
     assert (folder / "a.safetensors").read_bytes() == (folder / "b.safetensors").read_bytes()

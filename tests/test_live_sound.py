@@ -156,6 +156,15 @@ def test_other_steps_do_not_wait_either(words: list[str]) -> None:
         assert len(running.end()) == 44 + 2 * RATE
 
 
+def test_a_few_samples_come_out_in_full() -> None:
+    with live("gain:-3dB", "-", "-q", "-o", "-") as running:
+        running.feed(header_of_pipe(1))
+        for count in range(1, 4):
+            running.feed(noise(100).tobytes())
+            running.until(44 + 200 * count)
+        assert len(running.end()) == 44 + 600
+
+
 def test_pieces_may_end_within_a_frame(tmp_path: Path) -> None:
     x = noise(9000, 2)
     raw = wav.pack(x.astype(np.int32) << 8, "PCM_24")
@@ -184,7 +193,7 @@ def test_a_piece_ends_where_no_more_bytes_are() -> None:
     with os.fdopen(reading, "rb") as source, os.fdopen(writing, "wb", buffering=0) as target:
         target.write(b"header")
         assert source.read(2) == b"he"  # the others are in the buffer
-        piece = piped.bytes_as_they_come(source, 100)
+        piece = piped.bytes_as_they_come(source, 1 << 20)  # more than the buffer holds
         assert (bytes(piece.content), piece.last_for_now) == (b"ader", True)
         target.write(b"samples")
         piece = piped.bytes_as_they_come(source, 4)

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from convcli.core.convolution.frames import LONGEST_TAPS, FrameGrid, frame_size
+from convcli.core.convolution.frames import LONGEST_TAPS, FrameGrid, grid_frame_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -51,7 +51,7 @@ def grids_of(taps: Iterable[int], *, many: bool) -> dict[int, FrameGrid]:
 
     There are none if the taps are too many, or if cells would hardly ever end together.
     """
-    sizes = {k: frame_size(k) for k in taps if k <= LONGEST_TAPS}
+    sizes = {k: grid_frame_size(k) for k in taps if k <= LONGEST_TAPS}
     if not sizes or len(sizes) < len(set(taps)):
         return {}
     largest = max(sizes.values())

@@ -61,7 +61,7 @@ class FrameGrid:
 
     @property
     def cell(self) -> int:
-        """The outputs of a cell."""
+        """How many outputs a cell has."""
         return 2 * self.kept
 
     def laid(self, first: int, end: int) -> FrameGrid:
@@ -86,7 +86,7 @@ def common_cell(cells: Sequence[int | None]) -> int | None:
     return max(known, default=1) if len(known) == len(cells) else None
 
 
-def frame_size(k: int) -> int:
+def grid_frame_size(k: int) -> int:
     """The length of the frames for `k` taps, a power of two."""
     costs = {}
     for power, of_point in POINT_COST.items():
@@ -154,8 +154,8 @@ class _Cells:
         length = self._grid.cell + self._overlap
         places = (self._grid.cell * along, x.itemsize)
         inputs = np.ndarray((cells, length * channels), x.dtype, x, 0, places)
-        highest = _folded(np.maximum, inputs, channels).astype(np.float64)
-        lowest = _folded(np.minimum, inputs, channels).astype(np.float64)
+        highest = _folded_rows(np.maximum, inputs, channels).astype(np.float64)
+        lowest = _folded_rows(np.minimum, inputs, channels).astype(np.float64)
         peaks = np.maximum(highest, -lowest)
         equal: BoolArray = peaks.max(axis=1) <= LOUDER * peaks.min(axis=1)
         return equal
@@ -202,7 +202,7 @@ class _Cells:
                 copy_pairs(answers.swapaxes(1, 2), outputs[first : first + at_once, :, some])
 
 
-def _folded(fold: np.ufunc, x: Array, channels: int) -> Array:
+def _folded_rows(fold: np.ufunc, x: Array, channels: int) -> Array:
     """Fold (rows, n * channels), n > 0, to (rows, channels).
 
     Halves of a row are folded with each other: NumPy folds long stretches of memory the fastest.

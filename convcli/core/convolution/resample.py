@@ -299,7 +299,7 @@ def _aligned_inputs(phases: int, step: int) -> IntArray:
 def _without_unread_inputs(
     starts: IntArray, table: FloatArray, aligned: IntArray
 ) -> tuple[IntArray, FloatArray]:
-    """The same weights, in windows that reach no later than the last input with a weight.
+    """Let the windows of the weights reach no later than the last input with a weight.
 
     A phase with fewer taps than others ends with zeros, and its window may reach further than that
     of any other phase. Such a window begins earlier instead.

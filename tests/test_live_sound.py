@@ -193,7 +193,7 @@ def test_a_piece_ends_where_no_more_bytes_are() -> None:
     with os.fdopen(reading, "rb") as source, os.fdopen(writing, "wb", buffering=0) as target:
         target.write(b"header")
         assert source.read(2) == b"he"  # the others are in the buffer
-        piece = piped.bytes_as_they_come(source, 100)
+        piece = piped.bytes_as_they_come(source, 1 << 20)  # more than the buffer holds
         assert (bytes(piece.content), piece.last_for_now) == (b"ader", True)
         target.write(b"samples")
         piece = piped.bytes_as_they_come(source, 4)

@@ -54,9 +54,10 @@ def grids_of(taps: Iterable[int], *, many: bool) -> dict[int, FrameGrid]:
     sizes = {k: grid_frame_size(k) for k in taps if k <= LONGEST_TAPS}
     if not sizes or len(sizes) < len(set(taps)):
         return {}
+    outputs = {k: size - k + 1 for k, size in sizes.items()}
     largest = max(sizes.values())
-    kept = min(size - k + 1 for k, size in sizes.items() if size == largest)
-    frames = {k: -(-kept // (size - k + 1)) for k, size in sizes.items()}
+    kept = min(outputs[k] for k, size in sizes.items() if size == largest)
+    frames = {k: -(-kept // count) for k, count in outputs.items()}
     together = math.lcm(*frames.values())
     lost = kept % together
     if lost > kept * LARGEST_LOSS:

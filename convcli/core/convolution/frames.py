@@ -108,17 +108,20 @@ def correlate_in_frames(x: Array, w: FloatArray, grid: FrameGrid, first: int) ->
     first : the number of the first output, by which the grid is laid
     Returns (n - k + 1, channels) of the dtype of x, or of the samples that its numbers represent.
     """
-    outputs = len(x) - w.size + 1
+    overlap = w.size - 1
+    outputs = len(x) - overlap
     y = np.empty((outputs, x.shape[1]), sample_type(x))
     begin = min(-grid.lead(first) % grid.cell, outputs)
     whole = (outputs - begin) // grid.cell
     end = begin + whole * grid.cell
     if whole > 0:
-        _Cells(grid, w, x).filter(x[begin : end + w.size - 1], y[begin:end])
+        cells = _Cells(grid, w, x)
+        cells.filter(x[begin : end + overlap], y[begin:end])
     # Cells of which only a part is needed lie at the ends of the signal, and so do those parts.
     for start, stop in ((0, begin), (end, outputs)):
         if start < stop:
-            y[start:stop] = overlap_save(x[start : stop + w.size - 1], w)
+            inputs = x[start : stop + overlap]
+            y[start:stop] = overlap_save(inputs, w)
     return y
 
 

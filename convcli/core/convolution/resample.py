@@ -310,8 +310,9 @@ def _without_unread_inputs(
     zeros_at_the_end = (table != 0)[:, ::-1].argmax(axis=1)
     counts = width - zeros_at_the_end
     new_width = int(counts.max())
-    last = int((starts + counts - 1 - aligned).max())
-    new_starts = np.minimum(starts, aligned + last - new_width + 1)
+    after = starts + counts - aligned
+    latest = int(after.max()) - new_width
+    new_starts = np.minimum(starts, aligned + latest)
     moved = starts - new_starts
     places = np.arange(new_width) - moved[:, None]
     taps = np.take_along_axis(table, np.maximum(places, 0), axis=1)

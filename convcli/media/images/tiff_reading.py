@@ -232,8 +232,9 @@ def _has_floats(fields: TiffFields, wanted: int) -> bool:
     if not {_BITS, _SAMPLE_FORMAT} <= fields.keys():
         return False
     bits = fields[_BITS]
-    is_floating = fields[_SAMPLE_FORMAT].value == _FLOATING
-    return is_floating and bits.kind == SHORT and set(bits.numbers()) == {wanted}
+    if bits.kind != SHORT or fields[_SAMPLE_FORMAT].value != _FLOATING:
+        return False
+    return set(bits.numbers()) == {wanted}
 
 
 def _narrowing(file: BinaryIO, directory: TiffPage, count: int) -> Patch:

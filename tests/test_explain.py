@@ -696,7 +696,9 @@ def test_the_integral_of_smooth_functions() -> None:
     ("words", "expected"),
     [
         (("puls", "exp"), "did you mean pulse?"),
-        (("pulse", "step"), "has no end"),
+        (("pulse", "step"), "`step pulse --continuous` has the same integral"),
+        (("1,2,3", "ramp"), "`ramp 1,2,3 --continuous` has the same integral"),
+        (("sine", "step"), "has no end"),
         (("1,2;3,4", "exp"), "one row"),
         (("1,,2", "exp"), "a number is missing"),
     ],

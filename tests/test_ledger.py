@@ -197,6 +197,31 @@ def test_a_disk_that_takes_a_part_of_a_line(folder: Path, monkeypatch: pytest.Mo
     assert len(lines(folder)) == 4
 
 
+def test_resume_in_place_needs_its_record(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it the next run would filter the results."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    words = ("csv", "sma:2", "in/a.csv", "in/b.csv", "--in-place", "--resume", "-q", "-j", "1")
+    written = []
+
+    def write(file: int, data: bytes) -> int:
+        written.append(data)
+        if len(written) == 2:
+            raise OSError(28, "No space left on device")
+        return original(file, data)
+
+    original = os.write
+    with monkeypatch.context() as patched:
+        patched.setattr("convcli.batch.ledger.os.write", write)
+        told = refused(4, *words, cwd=folder)
+    assert "No space left on device" in told
+    assert "hint: --ledger run.jsonl keeps the record" in told
+    assert (folder / "in/a.csv").read_text() == SMOOTH
+    assert (folder / "in/b.csv").read_text() == TABLE
+    assert not list(folder.rglob(".convcli*"))
+    done(*words, cwd=folder)
+    assert {(folder / f"in/{name}.csv").read_text() for name in "ab"} == {SMOOTH}
+
+
 @pytest.mark.parametrize("text", ["{}", "[]", "1", '{"unit":1}', "x", "[" * 10_000])
 def test_a_file_that_is_no_ledger(text: str, tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
@@ -390,6 +415,15 @@ def test_an_input_that_cannot_be_replaced(folder: Path, monkeypatch: pytest.Monk
     assert not list(folder.rglob(".convcli*"))
     done(*words, "--resume", cwd=folder)
     assert (folder / "in/a.csv").read_text() == SMOOTH
+
+
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_two_links_to_one_file_are_not_filtered_in_place(link: Any, folder: Path) -> None:
+    link(folder / "in/a.csv", folder / "in/link.csv")
+    told = refused(2, "csv", "sma:2", "in/a.csv", "in/link.csv", "--in-place", cwd=folder)
+    assert "in/a.csv and in/link.csv would both be written to in/link.csv" in told
+    assert "hint: they are links to one file: name one of them" in told
+    assert (folder / "in/a.csv").read_text() == TABLE
 
 
 def test_failures_are_run_again_into_the_same_places(folder: Path) -> None:

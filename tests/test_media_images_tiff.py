@@ -926,3 +926,17 @@ def test_smaller_copies_are_told(program: Program, tmp_path: Path) -> None:
         )
         assert done.code == 0, done
         assert any("smaller copies of others" in line for line in done.warnings) == said
+
+
+def test_the_place_of_a_missing_pixel(program: Program, tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    pixels = np.zeros((7, 9), np.float32)
+    pixels[4, 6] = np.nan
+    tifffile.imwrite(tmp_path / "a.tif", pixels, metadata=None)
+    words = ["image", "box:3", "a.tif", "-o", "b.tif", "--missing", "error"]
+    ended = program.run(*words, cwd=tmp_path)
+    assert ended.code == 3
+    assert "missing value at x 6, y 4, grey" in ended.err
+    ended = program.run("image", "box:3", "a.tif", "-o", "b.png", cwd=tmp_path)
+    assert ended.code == 3
+    assert "--missing fill" in ended.err

@@ -507,6 +507,21 @@ class TestBadInput:
             filtered(data, columns=("a",))
         assert message in caught.value.message
 
+    @pytest.mark.parametrize(
+        ("data", "hint"),
+        [
+            (b"# made in May\na,b\n1,2\n", "--comment '#' those that begin with #"),
+            (b"Sales of May\na,b\n1,2\n", "--skip-rows N leaves out N lines before the header"),
+            (b"a,b\n1,2\n# a note\n", "--comment '#' leaves out lines that begin with #"),
+            (b"a,b\r\n1,2,\r\n", "the line ends with ',', and the first line does not"),
+            (b"a,b\n1,2,3\n", "a cell that holds the delimiter must stand in quotes"),
+        ],
+    )
+    def test_a_line_of_another_length_is_answered(self, data: bytes, hint: str) -> None:
+        with pytest.raises(InputError) as caught:
+            filtered(data)
+        assert hint in (caught.value.hint or "")
+
     def test_bytes_that_are_no_text(self) -> None:
         with pytest.raises(InputError, match="near byte 5: expected text in shift_jis"):
             filtered(b"x,y\n1\x81\xff\n", encoding="shift-jis")

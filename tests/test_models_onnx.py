@@ -437,9 +437,19 @@ def _padded_axes_in_reverse(net: Network) -> str:
     return net.node("Pad", "x", net.constant(sides, whole=True), "", net.constant(axes, whole=True))
 
 
+def _cut_by_the_edge(net: Network) -> str:
+    return net.node("Pad", "x", net.constant([0, 0, -1, 0, 0, 1], whole=True), mode="edge")
+
+
+def _padded_with_ones(net: Network) -> str:
+    return net.node("Pad", "x", net.constant([0, 0, 1, 0, 0, 1], whole=True), net.constant(1.0))
+
+
 @pytest.mark.parametrize(
     ("build", "version", "told"),
     [
+        (_cut_by_the_edge, 17, "cuts samples off in the mode edge"),
+        (_padded_with_ones, 17, "pads with 1; zeros, reflect, edge and wrap are known"),
         (_nearest_by_floor, 17, "nearest by floor at half_pixel positions is not known"),
         (lambda net: net.node("Softmax", "x", axis=1), 11, "all channels and samples at once"),
         (_padded_axes_in_reverse, 18, "names the axes that it pads"),

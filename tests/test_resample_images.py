@@ -69,11 +69,15 @@ def test_the_taps_of_a_simple_and_of_an_odd_ratio_agree() -> None:
     few = Resample.between(4, 1, passes=0.4, stops=0.6)
     many = Resample.between(4096, 1, passes=0.4, stops=0.6)
     for phase in range(4):
-        start, first = few.starts[phase], many.starts[phase * 1024]
-        width = min(few.table.shape[1], many.table.shape[1]) - 1
-        assert start == first
-        difference = few.table[phase, :width] - many.table[phase * 1024, :width]
-        assert np.abs(difference).max() < 1e-8
+        lines = []
+        for resampler, place in ((few, phase), (many, phase * 1024)):
+            # The taps at their inputs: windows of one phase may begin earlier, with zeros.
+            line = np.zeros(200)
+            first = 100 + resampler.starts[place]
+            line[first : first + resampler.table.shape[1]] = resampler.table[place]
+            lines.append(line)
+        assert np.abs(lines[0] - lines[1]).max() < 1e-8
+        assert np.count_nonzero(lines[0]) > 20
 
 
 def test_a_window_reaches_its_very_end() -> None:

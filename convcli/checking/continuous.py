@@ -171,7 +171,11 @@ def explain_integral(signal: ContinuousFunction, kernel: ContinuousFunction) -> 
     if not kernel.ends:
         finite = [one.name for one in _FUNCTIONS if one.ends]
         message = f"the kernel {kernel.name} has no end, and its integral need not exist"
-        raise RequestError(message, hint=f"a kernel such as {', '.join(finite)}, or numbers")
+        hint = f"a kernel such as {', '.join(finite)}, or numbers"
+        if signal.ends:
+            swapped = f"{kernel.name} {signal.name.replace(', ', ',')}"
+            hint = f"`{swapped} --continuous` has the same integral: convolution is commutative"
+        raise RequestError(message, hint=hint)
     times = TIMES
     if math.isfinite(signal.stop):
         last = math.ceil(signal.stop)

@@ -281,9 +281,7 @@ class BatchRun(ABC):
         try:
             ledger = held.enter_context(opened)
         except OutputError as error:
-            if complete:
-                raise
-            self._warn_of_no_record(error)
+            self._refuse_unless_record(run, error)
             return None
         for unit in left.skipped():
             ledger.note_skipped(unit)
@@ -398,20 +396,27 @@ class BatchRun(ABC):
     def _note(self, ledger: Ledger | None, outcome: Outcome) -> Ledger | None:
         """Write the line of a unit. Returns the ledger if further lines can be written.
 
-        A record that the user has not asked for must not end the run, for example on a full disk.
+        A record that nobody needs must not end the run, for example on a full disk.
         """
         if ledger is None:
             return None
         try:
             ledger.note_outcome(outcome)
         except OutputError as error:
-            if self.batch.ledger is not None:
-                raise
-            self._warn_of_no_record(error)
+            self._refuse_unless_record(ledger.run, error)
             return None
         return ledger
 
-    def _warn_of_no_record(self, error: OutputError) -> None:
+    def _refuse_unless_record(self, run: RunIdentity, error: OutputError) -> None:
+        """Raise the error of a ledger that cannot be written, or warn if the run can do without.
+
+        Without its lines, `--in-place --resume` would filter its results once more.
+        """
+        if self.batch.ledger is not None:
+            raise error
+        if self.batch.resume and run.in_place:
+            hint = "--ledger run.jsonl keeps the record of this run elsewhere"
+            raise error.reworded(error.message, hint)
         if not self.request.quiet:
             print_message(
                 f"{error.message}; --resume will not know what this run does", kind="warning"

@@ -359,7 +359,7 @@ class Branches(Op):
 
     @property
     def framed_taps(self) -> tuple[int, ...]:
-        """Those of the branches, and of the convolution that equals the group."""
+        """The taps of the branches, and of the convolution that equals the group."""
         ops = [op for branch in self.branches for op in branch.chain.ops]
         taps = tuple(k for op in ops for k in op.framed_taps)
         return taps if self.folded is None else (*taps, *self.folded.framed_taps)

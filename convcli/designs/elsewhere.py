@@ -57,7 +57,7 @@ _SAME = {
     "box:5": "average avg mean uniform_filter",
     "leaky_relu:0.1": "lrelu",
     "gaussian:2": "blur gblur gaussblur gaussian_blur adaptive_blur smooth",
-    "correlate:1,2,1": "filter2d",
+    "correlate:1,2,1": "filter2d imfilter",
     "kernel:1,2,1": "fftconvolve oaconvolve",
     "downsample:2": "decimate",
     "ema:span=12": "ewm",
@@ -69,7 +69,7 @@ _SAME = {
     "resample:16k": "rate aresample",
     "ir:hall.wav": "afir convolution_reverb",
     "savgol:11,3": "savitzky_golay savgol_filter",
-    "resize:50%": "scale sample",
+    "resize:50%": "scale sample rescale zoom",
     "resize:320x": "thumbnail",
     "gain:2": "vol amplify volume",
     "notch:50": "bandreject iirnotch",
@@ -85,7 +85,7 @@ _SAME = {
     "diff:10": "mom momentum",
     "100 * pct_change:10": "roc",
     "dog:1,2": "difference_of_gaussians",
-    "laplacian_of_gaussian:2": "LoG",
+    "laplacian_of_gaussian:2": "LoG gaussian_laplace",
     "offset:0.1": "dcshift",
     "upsample:2": "oversample interp",
     "hann:5": "hanning",
@@ -106,7 +106,6 @@ _STEPS = {
     "ir:hall.wav": "reverb",
     "unsharp:2,0.5": "unsharp_mask usm",
     "peak:1k,6": "equalizer anequalizer eq peaking iirpeak",
-    "mono": "downmix",
     "grey": "desaturate monochrome bw colorspace",
     "quantile:20,50%": "percentile rank_filter",
     "quantile:5,50%": "ordfilt2",
@@ -129,10 +128,11 @@ _PATTERNS = {
     ("lowshelf:100,6", "lowshelf:100,{}"): "bass",
     ("highshelf:3k,6", "highshelf:3k,{}"): "treble",
     ("notch:50,harmonics=8", "notch:{},harmonics=8"): "dehum",
-    ("min:3 | max:3", "min:{0} | max:{0}"): "opening open",
-    ("max:3 | min:3", "max:{0} | min:{0}"): "closing close",
-    ("x - (min:5 | max:5)", "x - (min:{0} | max:{0})"): "tophat",
-    ("(max:5 | min:5) - x", "(max:{0} | min:{0}) - x"): "blackhat",
+    ("min:3 | max:3", "min:{0} | max:{0}"): "opening open grey_opening",
+    ("max:3 | min:3", "max:{0} | min:{0}"): "closing close grey_closing",
+    ("x - (min:5 | max:5)", "x - (min:{0} | max:{0})"): "tophat top_hat white_tophat",
+    ("(max:5 | min:5) - x", "(max:{0} | min:{0}) - x"): "blackhat black_tophat bottom_hat",
+    ("max:3 - min:3", "max:{0} - min:{0}"): "morphological_gradient",
     ("max:20 & min:20", "max:{0} & min:{0}"): "donchian",
 }
 # Names, and what does the same where no single step does; NAME stands for the name.
@@ -218,15 +218,40 @@ _HINTS = {
     ),
     "left": "`pick:1` is the left channel",
     "right": "`pick:2` is the right channel",
+    "downmix": (
+        "`mono` is the mean of all channels; of 5.1 "
+        "'mix:1,0,0.71,0,0.71,0;0,1,0.71,0,0,0.71' makes stereo (BS.775)"
+    ),
     "pan remix channels": "`mono` is the mean of all channels, mix:0.7,0.3 any weighted sum of two",
     "stereo": "`mix:1;1` makes two channels of one",
     "gamma": "no step raises to a power but `square` and `sqrt`; --linear filters linear light",
     "level levels autolevel autocontrast contrast_stretch": (
         "`normalize` scales up to white; --range scale fits all values in"
     ),
-    "equalize clahe": "`local_contrast:31` brings out detail everywhere",
-    "saturation": "`grey` takes all colour away; mix with three rows of weights changes it",
-    "bilateral": "`median:5` smooths and keeps edges; `gaussian:2` smooths edges too",
+    "equalize clahe histeq equalizehist equalize_hist equalize_adapthist": (
+        "`local_contrast:31` brings out detail everywhere"
+    ),
+    "saturation hue": "`grey` takes all colour away; mix with three rows of weights changes it",
+    "bilateral denoise_bilateral guided guided_filter anisotropic perona_malik kuwahara tv": (
+        "`median:5` smooths and keeps edges; `gaussian:2` smooths edges too"
+    ),
+    "shrink bin binning rebin block_reduce": (
+        "`avg_pool:2` is the mean of 2 x 2 pixels, `sum_pool:2` their sum"
+    ),
+    "lanczos bicubic": "`resize:50%,method=lanczos3` and method=cubic make another size",
+    "hessian frangi structure_tensor": (
+        "no step takes eigenvalues; `laplacian_of_gaussian:2` shows blobs, `gabor:8,45` lines"
+    ),
+    "gradient_magnitude gaussian_gradient_magnitude": (
+        "`gaussian:2 | sobel | gain:1/8` is the magnitude of the gradient for each pixel"
+    ),
+    "white_balance": "`mix:1.1,0,0;0,1,0;0,0,0.9` scales each colour by itself",
+    "flatfield flat_field": "`128 * x / box:101` evens out the light of an 8-bit picture",
+    "premultiply unpremultiply": (
+        "colours are weighted by their opacity; --channels rgb takes them as they are stored"
+    ),
+    "registration phase_correlation": "`convcli compare A B` measures how far B is shifted",
+    "xcorr ncc": "`convcli detect part.png picture.png` is the normalised cross-correlation",
     "morphology": "`min:3` erodes, `max:3` dilates, `min:3 | max:3` opens, `max:3 | min:3` closes",
     "volatility": (
         "`std:20` measures a spread; `diff | abs | box:20` is the mean step from sample to sample"
@@ -273,10 +298,11 @@ _HINTS = {
     "hough watershed skeleton": (
         "no step finds shapes; `sobel` gives edges, `convcli detect` the places of a template"
     ),
-    "denoise noise_reduction noisered afftdn wiener nlmeans fastnlmeans arnndn bm3d": (
+    "denoise noise_reduction noisered afftdn wiener nlmeans fastnlmeans arnndn bm3d nlm "
+    "nl_means non_local_means wiener2": (
         "`median:3` removes spikes, `convcli learn --blind` learns a filter that removes noise"
     ),
-    "deconvolve richardson_lucy deblur": (
+    "deconvolve richardson_lucy deblur richardson lucy rl unsupervised_wiener": (
         "`convcli learn blurred.png sharp.png` learns the inverse from a pair"
     ),
     "threshold binarize otsu": (

@@ -254,11 +254,12 @@ class _Reader:
 
     def _refuse_missing(self, block: Block) -> None:
         missing = np.argwhere(np.isnan(block.x))
-        first, *_, channel_number = missing[0].tolist()
+        first, *columns, channel_number = missing[0].tolist()
         row = self.source.first_row + self.read + first
         channel = self.plan.signal.channels[channel_number]
+        place = f"at x {columns[0]}, y {row}" if columns else f"in data row {row + 1}"
         raise InputError(
-            f"missing value in data row {row + 1}, {channel}",
+            f"missing value {place}, {channel}",
             hint="--missing keep, fill or propagate accept missing values",
         )
 

@@ -44,10 +44,13 @@ def _pad_node(place: NodePlace) -> Ops:
         raise place.error("names the axes that it pads; pads of all axes are known")
     if len(sides) != 2 * dimensions or any(sides[n] for n in (0, 1, dimensions, dimensions + 1)):
         raise place.error("only samples are padded, not batches or channels")
-    if mode not in _PAD_MODES or value not in {None, 0}:
-        raise place.error("pads with zeros, reflect, edge or wrap")
+    known = "zeros, reflect, edge and wrap are known"
+    if mode not in _PAD_MODES:
+        raise place.error(f"pads by {mode}; {known}")
+    if value not in {None, 0}:
+        raise place.error(f"pads with {value:g}; {known}")
     if min(sides) < 0 and mode != "constant":
-        raise place.error(f"{mode} cuts nothing off")
+        raise place.error(f"cuts samples off in the mode {mode}; it is known with zeros alone")
     pairs = tuple(zip(sides[2:dimensions], sides[dimensions + 2 :], strict=True))
     return (extended_input(pairs, _PAD_MODES[mode]),)
 

@@ -143,7 +143,7 @@ def _not_a_number(values: Array, row: int) -> InputError:
         f"the result is not a number (NaN) at row {row + first_row}, column {column} "
         f"(and {others} places near it)",
         hint="whole numbers cannot hold that; look at the step that makes it "
-        "(log of 0 or a negative number?)",
+        "(log of 0 or a negative number?), or at the input: --missing fill estimates its gaps",
     )
 
 

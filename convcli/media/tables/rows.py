@@ -145,7 +145,9 @@ def _without_blank_lines(
     if len(wrong):
         first = wrong[0]
         line = records.line + records.parsed.count(dialect.newline, 0, starts[first])
-        raise _wrong_cell_count(f"{name}, line {line}", width, int(counts[first]))
+        text = records.parsed[starts[first] : stops[first]].rstrip(b"\r")
+        hint = _hint_for(text, dialect, width=width, count=int(counts[first]))
+        raise _wrong_cell_count(f"{name}, line {line}", width, int(counts[first]), hint)
     keep = np.ones(len(separators), np.bool_)
     keep[ends[blank]] = False
     return separators[keep].reshape(-1, width), starts[~blank]
@@ -170,10 +172,24 @@ def _are_blank(
     return blank
 
 
-def _wrong_cell_count(place: str, width: int, count: int) -> InputError:
+def _wrong_cell_count(place: str, width: int, count: int, hint: str) -> InputError:
     """The error for a line of `count` cells in a table of `width` columns."""
     noun = "cell" if width == 1 else "cells"
     return InputError(
-        f"{place}: expected {width} {noun} as in the first line, got {count}",
-        hint="a cell that holds the delimiter must stand in quotes; -d sets another delimiter",
+        f"{place}: expected {width} {noun} as in the first line, got {count}", hint=hint
     )
+
+
+def _hint_for(line: bytes, dialect: Dialect, *, width: int, count: int) -> str:
+    """What to try for a line of `count` cells in a table of `width` columns."""
+    if line.startswith(b"#"):
+        return "--comment '#' leaves out lines that begin with #"
+    if width == 1:
+        return (
+            "--skip-rows N leaves out N lines before the header, --comment '#' those that begin "
+            "with #; a cell that holds the delimiter must stand in quotes"
+        )
+    if count == width + 1 and line.endswith(dialect.delimiter):
+        sign = dialect.delimiter.decode()
+        return f"the line ends with {sign!r}, and the first line does not: add one there"
+    return "a cell that holds the delimiter must stand in quotes; -d sets another delimiter"

@@ -10,7 +10,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Annotated
 
-from convcli.calendar_bins import DAY, WEEK, CalendarBins
+from convcli.calendar_bins import AVERAGE_MONTH, DAY, WEEK, CalendarBins
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -284,14 +284,31 @@ def plural(count: int, noun: str) -> str:
 
 
 def describe_seconds(seconds: float) -> str:
-    """A duration in the largest unit that divides it: `day`, `15 min`."""
-    names = {"w": "week", "d": "day", "h": "hour"}
-    for unit in ("w", "d", "h", "min", "s"):
+    """A duration in the largest unit that divides it.
+
+    >>> [describe_seconds(seconds) for seconds in (86400, 900, 2 * 86400, AVERAGE_MONTH, 0.5)]
+    ['day', '15 min', '2 days', 'month', '0.5 s']
+    """
+    for unit, name in (("w", "week"), ("d", "day"), ("h", "hour")):
         count = seconds / SECONDS[unit]
         if count >= 1 and count == round(count):
-            name = names.get(unit, unit)
-            return name if count == 1 else f"{count:g} {name}"
+            return name if count == 1 else f"{count:g} {name}s"
+    if seconds > SECONDS["d"]:
+        return _long_duration(seconds)
+    for unit in ("min", "s"):
+        count = seconds / SECONDS[unit]
+        if count >= 1 and count == round(count):
+            return unit if count == 1 else f"{count:g} {unit}"
     return f"{seconds:g} s"
+
+
+def _long_duration(seconds: float) -> str:
+    """A duration of days that are not whole, or of months."""
+    months = seconds / AVERAGE_MONTH
+    count = round(months)
+    if count >= 1 and math.isclose(months, count, rel_tol=1e-9):
+        return "month" if count == 1 else f"{count} months"
+    return f"{seconds / SECONDS['d']:.4g} days"
 
 
 def describe_rate(rate: float | None, noun: str = "sample") -> str:

@@ -711,6 +711,21 @@ def test_a_duration_that_is_no_number_of_rows_is_an_error(
     assert "'90min' is not a whole number of rows; one comes each hour" in ended.err
 
 
+@pytest.mark.parametrize(
+    ("days", "step"),
+    [
+        (("2024-01-31", "2024-02-29", "2024-03-31"), "month"),
+        (("2024-01-31", "2024-02-02", "2024-02-04"), "2 days"),
+    ],
+)
+def test_an_error_names_the_step_of_the_rows(
+    days: tuple[str, ...], step: str, program: Program
+) -> None:
+    rows = "t,x\n" + "".join(f"{day},1\n" for day in days)
+    ended = program.run("csv", "lag:5d", "--time", "t", stdin=rows.encode())
+    assert f"'5d' is not a whole number of rows; one comes each {step}\n" in ended.err
+
+
 def test_dates_of_fourteen_digits_are_read(program: Program) -> None:
     """Of a window of two minutes: the rows of the last two, as by rolling("2min") of pandas."""
     times = ("20240131093000", "20240131093100", "20240131093500", "20240131093600")

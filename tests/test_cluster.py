@@ -197,9 +197,17 @@ def test_one_table_in_parts(cluster: Cluster, folder: Path) -> None:
     search = ("detect", "in/t01.csv", "in/t01.csv", "in/t02.csv", "-q", "--threshold", "0.01")
     found = done(*search, "--cluster", cluster.address, cwd=folder).out
     assert found == done(*search, cwd=folder).out != b""
-    learn = ("learn", "in/t0[1-4].csv", "--target", "v", "--taps", "5", "-q", "-o")
-    done(*learn, "a.safetensors", "--cluster", cluster.address, cwd=folder)
-    done(*learn, "b.safetensors", cwd=folder)
+    # Of each input, its warnings are told as without a cluster.
+    for number in (3, 4):
+        with (folder / "in" / f"t{number:02}.csv").open("a") as file:
+            file.write(f"{2**53 + 1}\n")
+    learn = ("learn", "in/t0[1-4].csv", "--target", "v", "--taps", "5", "-o")
+    on_cluster = done(*learn, "a.safetensors", "--cluster", cluster.address, cwd=folder)
+    alone = done(*learn, "b.safetensors", cwd=folder)
+    for text in (on_cluster.err, alone.err):
+        warned = [line for line in text.splitlines() if "beyond 2^53" in line]
+        named = sorted(line.split(": ")[1] for line in warned)
+        assert named == ["in/t03.csv", "in/t04.csv"]
     assert (folder / "a.safetensors").read_bytes() == (folder / "b.safetensors").read_bytes()
 
 

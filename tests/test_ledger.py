@@ -417,6 +417,15 @@ def test_an_input_that_cannot_be_replaced(folder: Path, monkeypatch: pytest.Monk
     assert (folder / "in/a.csv").read_text() == SMOOTH
 
 
+@pytest.mark.parametrize("link", [os.link, os.symlink])
+def test_two_links_to_one_file_are_not_filtered_in_place(link: Any, folder: Path) -> None:
+    link(folder / "in/a.csv", folder / "in/link.csv")
+    told = refused(2, "csv", "sma:2", "in/a.csv", "in/link.csv", "--in-place", cwd=folder)
+    assert "in/a.csv and in/link.csv would both be written to in/link.csv" in told
+    assert "hint: they are links to one file: name one of them" in told
+    assert (folder / "in/a.csv").read_text() == TABLE
+
+
 def test_failures_are_run_again_into_the_same_places(folder: Path) -> None:
     (folder / "in/sub/two\nlines.csv").write_text("x\nword\n1\n")
     words = ("csv", "sma:2", "-c", "x", "-o", "out/", "--failed", "bad.txt")

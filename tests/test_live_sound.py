@@ -15,7 +15,7 @@ from life import wait_until_drained
 from program import BUFFERED, CONVCLI, done
 from scipy.signal import fftconvolve, firwin
 
-from convcli.core.convolution.frames import FrameGrid, correlate_in_frames, frame_size
+from convcli.core.convolution.frames import FrameGrid, correlate_in_frames, grid_frame_size
 from convcli.core.framing import grids_of
 from convcli.media.audio import piped, wav
 from convcli.media.audio.medium import AUDIO
@@ -156,6 +156,15 @@ def test_other_steps_do_not_wait_either(words: list[str]) -> None:
         assert len(running.end()) == 44 + 2 * RATE
 
 
+def test_a_few_samples_come_out_in_full() -> None:
+    with live("gain:-3dB", "-", "-q", "-o", "-") as running:
+        running.feed(header_of_pipe(1))
+        for count in range(1, 4):
+            running.feed(noise(100).tobytes())
+            running.until(44 + 200 * count)
+        assert len(running.end()) == 44 + 600
+
+
 def test_pieces_may_end_within_a_frame(tmp_path: Path) -> None:
     x = noise(9000, 2)
     raw = wav.pack(x.astype(np.int32) << 8, "PCM_24")
@@ -184,7 +193,7 @@ def test_a_piece_ends_where_no_more_bytes_are() -> None:
     with os.fdopen(reading, "rb") as source, os.fdopen(writing, "wb", buffering=0) as target:
         target.write(b"header")
         assert source.read(2) == b"he"  # the others are in the buffer
-        piece = piped.bytes_as_they_come(source, 100)
+        piece = piped.bytes_as_they_come(source, 1 << 20)  # more than the buffer holds
         assert (bytes(piece.content), piece.last_for_now) == (b"ader", True)
         target.write(b"samples")
         piece = piped.bytes_as_they_come(source, 4)
@@ -368,7 +377,7 @@ def test_steps_that_wait_for_whole_blocks() -> None:
 def test_frames_of_a_grid_give_the_correlation(k: int, channels: int) -> None:
     x = RNG.normal(size=(40_000, channels))
     w = RNG.normal(size=k)
-    size = frame_size(k)
+    size = grid_frame_size(k)
     for first in (0, 11, -3000):
         grid = FrameGrid(size=size, kept=size - k + 1, start=7, first=first)
         y = correlate_in_frames(x, w, grid, first)

@@ -214,11 +214,20 @@ class InputUnits(Units):
     def check(self) -> None:
         """Raise RequestError if two units have one output, or an output is an input of another."""
         if self._in_place:
-            for listed in self._inputs:
-                in_place_output(listed.source)
+            self._check_in_place()
+            return
         refuse_shared_outputs(len(self), self._place, lambda at: self[at].label)
-        if not self._in_place:
-            refuse_inputs_as_outputs(len(self), self._place, lambda at: self._inputs[at].source)
+        refuse_inputs_as_outputs(len(self), self._place, lambda at: self._inputs[at].source)
+
+    def _check_in_place(self) -> None:
+        for listed in self._inputs:
+            in_place_output(listed.source)
+        refuse_shared_outputs(
+            len(self),
+            self._place,
+            lambda at: self[at].label,
+            hint="they are links to one file: name one of them",
+        )
 
     def _names_of_files(self) -> Iterator[str]:
         """The names of all inputs and outputs."""

@@ -70,6 +70,13 @@ class LearnInputs:
                 if text not in shown:
                     yield text
 
+    def all_warnings(self) -> Iterator[str]:
+        """Everything that is odd about the files, after they were read."""
+        for _, _, shown in self.opened:
+            yield from shown
+        yield from self.late_warnings()
+        yield from self.length_warnings()
+
     def length_warnings(self) -> Iterator[str]:
         """One warning for each pair whose input and target differ in length."""
         for (source, target), pair in zip(self.files, self.pairs, strict=True):

@@ -151,6 +151,14 @@ class PairUnit(Unit):
     target: str | None
 
 
+@dataclass(frozen=True)
+class InputSums:
+    """The content of a file of sums over one input, and the warnings about the input."""
+
+    content: bytes
+    warnings: tuple[str, ...]
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SumsWork:
     """Adds up the sums over one input. It can be pickled.
@@ -168,8 +176,8 @@ class SumsWork:
     def refuse(self, unit: Unit) -> None:
         """Accept every unit: no file is written."""
 
-    def run(self, unit: PairUnit) -> bytes:
-        """The content of a file of sums over the input of the unit."""
+    def run(self, unit: PairUnit) -> InputSums:
+        """The sums over the input of the unit."""
         from convcli.learning.partial_sums import write_sums
 
         target = None if unit.target is None else place_of(unit.target)
@@ -178,7 +186,8 @@ class SumsWork:
             pair = opened_pair((place_of(unit.name), target), held)
             inputs = open_inputs([pair], self.files, held, quiet=True)
             write_sums(self.task, inputs.pairs, file, lambda _: None)
-        return file.getvalue()
+            warnings = tuple(inputs.all_warnings())
+        return InputSums(file.getvalue(), warnings)
 
 
 def learned_on_cluster(options: LearnOptions, held: ExitStack) -> tuple[Task, LearnedModel]:
@@ -190,7 +199,7 @@ def learned_on_cluster(options: LearnOptions, held: ExitStack) -> tuple[Task, Le
     units = [_pair_unit(number, pair) for number, pair in enumerate(named, 1)]
     first = opened_pair(named[0], held)
     files = files_of_pairs(options, [first])
-    opened = open_inputs([first], files, held, quiet=options.quiet)
+    opened = open_inputs([first], files, held, quiet=True)
     task = task_of(options, opened.pairs[0].source.signal)
     work = SumsWork(files=files, task=task, retries=options.retries)
     folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="convcli-")))
@@ -202,7 +211,7 @@ def learned_on_cluster(options: LearnOptions, held: ExitStack) -> tuple[Task, Le
 def _collect_sums(
     options: LearnOptions, work: SumsWork, units: Sequence[PairUnit], folder: Path
 ) -> None:
-    """Carry units out on a cluster, and write what they return to files in a folder.
+    """Carry units out on a cluster, write their sums to files in a folder, and print warnings.
 
     The first error ends the run: the filter is that of all inputs.
     """
@@ -222,16 +231,21 @@ def _collect_sums(
         on_retry=retry_notes,
     )
     progress = Progress(len(units), shown=not options.quiet)
+    warnings: list[str] = []
     try:
         for outcome in outcomes(runner, units):
             if outcome.error is not None:
                 raise name_input(outcome.error, outcome.unit.label)
-            sums = cast("bytes", outcome.facts)
-            _sums_place(folder, outcome.unit).write_bytes(sums)
+            sums = cast("InputSums", outcome.facts)
+            _sums_place(folder, outcome.unit).write_bytes(sums.content)
+            warnings += sums.warnings
             progress.advance(1)
     finally:
         progress.close()
         retry_notes.close()
+    if not options.quiet:
+        for warning in warnings:
+            print_message(warning, kind="warning")
 
 
 def _sums_place(folder: Path, unit: Unit) -> Path:

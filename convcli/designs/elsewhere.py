@@ -106,7 +106,6 @@ _STEPS = {
     "ir:hall.wav": "reverb",
     "unsharp:2,0.5": "unsharp_mask usm",
     "peak:1k,6": "equalizer anequalizer eq peaking iirpeak",
-    "mono": "downmix",
     "grey": "desaturate monochrome bw colorspace",
     "quantile:20,50%": "percentile rank_filter",
     "quantile:5,50%": "ordfilt2",
@@ -219,6 +218,10 @@ _HINTS = {
     ),
     "left": "`pick:1` is the left channel",
     "right": "`pick:2` is the right channel",
+    "downmix": (
+        "`mono` is the mean of all channels; of 5.1 "
+        "'mix:1,0,0.71,0,0.71,0;0,1,0.71,0,0,0.71' makes stereo (BS.775)"
+    ),
     "pan remix channels": "`mono` is the mean of all channels, mix:0.7,0.3 any weighted sum of two",
     "stereo": "`mix:1;1` makes two channels of one",
     "gamma": "no step raises to a power but `square` and `sqrt`; --linear filters linear light",

@@ -80,7 +80,11 @@ def refuse_existing(place: Place, *, force: bool, hint: str = _FORCE) -> None:
 
 
 def refuse_shared_outputs(
-    count: int, output_of: Callable[[int], str | None], input_of: Callable[[int], str]
+    count: int,
+    output_of: Callable[[int], str | None],
+    input_of: Callable[[int], str],
+    *,
+    hint: str = "tell them apart with {index} or {relative}: -o 'out/{index}_{stem}{suffix}'",
 ) -> None:
     """Raise RequestError that names both inputs if two have the same output, by any spelling.
 
@@ -108,7 +112,7 @@ def refuse_shared_outputs(
         if other != at:
             raise RequestError(
                 f"{input_of(other)} and {input_of(at)} would both be written to {place}",
-                hint="tell them apart with {index} or {relative}: -o 'out/{index}_{stem}{suffix}'",
+                hint=hint,
             )
 
 

@@ -47,9 +47,12 @@ def bytes_as_they_come(stream: BinaryIO, wanted: int) -> Piece:
     """
     if not isinstance(stream, BufferedReader) or not _can_be_polled(stream):
         return whole_blocks(stream, wanted)
-    space = memoryview(bytearray(wanted))
     deadline = time.monotonic() + PATIENCE
-    done = stream.readinto1(space)
+    # `readinto1` would wait for more where some bytes are in the buffer.
+    first = stream.read1(wanted)
+    done = len(first)
+    space = memoryview(bytearray(wanted))
+    space[:done] = first
     while 0 < done < wanted:
         if not _is_ready(stream, deadline - time.monotonic()):
             # A copy takes no more memory than the bytes that came.

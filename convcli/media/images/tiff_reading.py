@@ -153,7 +153,7 @@ def _page_reading(file: BinaryIO, directory: TiffPage) -> PageReading:
     is_wide = _is_wide(fields)
     as_whole = None
     if is_wide:
-        as_whole = _as_bytes(directory, values)
+        as_whole = _as_whole_numbers(directory, values)
     elif _are_half_planes(fields):
         as_whole = _as_short_numbers(file, directory, fields[_SAMPLE_FORMAT].count)
     return PageReading(
@@ -242,8 +242,9 @@ def _has_floats(fields: TiffFields, wanted: int) -> bool:
     if not {_BITS, _SAMPLE_FORMAT} <= fields.keys():
         return False
     bits = fields[_BITS]
-    is_floating = fields[_SAMPLE_FORMAT].value == _FLOATING
-    return is_floating and bits.kind == SHORT and set(bits.numbers()) == {wanted}
+    if bits.kind != SHORT or fields[_SAMPLE_FORMAT].value != _FLOATING:
+        return False
+    return set(bits.numbers()) == {wanted}
 
 
 def _narrowing(file: BinaryIO, directory: TiffPage, count: int) -> Patch:
@@ -271,7 +272,7 @@ def _as_short_numbers(file: BinaryIO, directory: TiffPage, count: int) -> WholeN
     return WholeNumbers(((place, whole),), np.dtype(np.float16))
 
 
-def _as_bytes(directory: TiffPage, values: dict[int, int]) -> WholeNumbers | None:
+def _as_whole_numbers(directory: TiffPage, values: dict[int, int]) -> WholeNumbers | None:
     """How samples of 64 bits are decoded as rows of bytes.
 
     They have one band and no predictor, which works on whole samples; None for others.

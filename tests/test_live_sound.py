@@ -15,7 +15,7 @@ from life import wait_until_drained
 from program import BUFFERED, CONVCLI, done
 from scipy.signal import fftconvolve, firwin
 
-from convcli.core.convolution.frames import FrameGrid, correlate_in_frames, frame_size
+from convcli.core.convolution.frames import FrameGrid, correlate_in_frames, grid_frame_size
 from convcli.core.framing import grids_of
 from convcli.media.audio import piped, wav
 from convcli.media.audio.medium import AUDIO
@@ -377,7 +377,7 @@ def test_steps_that_wait_for_whole_blocks() -> None:
 def test_frames_of_a_grid_give_the_correlation(k: int, channels: int) -> None:
     x = RNG.normal(size=(40_000, channels))
     w = RNG.normal(size=k)
-    size = frame_size(k)
+    size = grid_frame_size(k)
     for first in (0, 11, -3000):
         grid = FrameGrid(size=size, kept=size - k + 1, start=7, first=first)
         y = correlate_in_frames(x, w, grid, first)

@@ -203,7 +203,7 @@ class ExplainedStage:
         return self.inputs.values[tuple(whole)]
 
     def _padded(self, added: AddedSamples) -> StageFacts:
-        """Record a padding."""
+        """Record a layer that only adds samples."""
         return replace(
             self._inside(),
             before=added.before,

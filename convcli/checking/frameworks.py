@@ -129,7 +129,7 @@ class _TorchWriter:
         if stage.bias:
             arguments += f", b{number}"
             meaning += f"; b{number} = {_rounded_weights(stage.bias)}"
-        arguments += _stride(stage) + _dilation(stage.dilation)
+        arguments += _stride(stage) + _dilation_argument(stage.dilation)
         if stage.several and stage.groups > 1:
             arguments += f", groups={stage.groups}"
         return f"conv{len(stage.stride)}d({arguments})", meaning
@@ -166,7 +166,9 @@ class _TorchWriter:
         if spread.bias:
             arguments += f", b{number}"
             meaning += f"; b{number} = {_rounded_weights(spread.bias)}"
-        arguments += f", stride={_one_or_all(spread.stride)}{rests}{_dilation(spread.dilation)}"
+        arguments += (
+            f", stride={_one_or_all(spread.stride)}{rests}{_dilation_argument(spread.dilation)}"
+        )
         if spread.groups > 1:
             arguments += f", groups={spread.groups}"
         return f"conv_transpose{len(spread.stride)}d({arguments}){shown}", meaning
@@ -202,7 +204,7 @@ class _EquinoxWriter:
             weights = weights.reshape(1, 1, *weights.shape)
         size = weights.shape[2] if axes == 1 else weights.shape[2:]
         arguments = f"{len(stage.channels_in)}, {len(weights)}, {size}"
-        arguments += _stride(stage) + _dilation(stage.dilation)
+        arguments += _stride(stage) + _dilation_argument(stage.dilation)
         mode = PAD_MODES[padding.edge][1] if not padding.empty else ""
         if mode and padding.usual:
             arguments += f", padding={padding.sides}, padding_mode={mode!r}"
@@ -255,7 +257,9 @@ class _EquinoxWriter:
         size = _one_or_all(kernel.shape[2:])
         name = f"conv{number}"
         arguments = f"{len(stage.channels_in)}, {len(kernel)}, {size}"
-        arguments += f", stride={_one_or_all(spread.stride)}{rests}{_dilation(spread.dilation)}"
+        arguments += (
+            f", stride={_one_or_all(spread.stride)}{rests}{_dilation_argument(spread.dilation)}"
+        )
         if spread.groups > 1:
             arguments += f", groups={spread.groups}"
         if not spread.bias:
@@ -523,7 +527,7 @@ def _stride(stage: StageFacts) -> str:
     return f", stride={_one_or_all(stage.stride)}"
 
 
-def _dilation(dilation: tuple[int, ...]) -> str:
+def _dilation_argument(dilation: tuple[int, ...]) -> str:
     if all(apart == 1 for apart in dilation):
         return ""
     return f", dilation={_one_or_all(dilation)}"

@@ -227,9 +227,10 @@ def measure_linearity(plan: Plan, x: Array) -> LinearityFacts:
 
 def _from_the_middle(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     """The places of all samples, those near the middle first."""
+    middle = [n // 2 for n in shape]
 
     def distance(place: tuple[int, ...]) -> int:
-        return sum(abs(i - n // 2) for i, n in zip(place, shape, strict=True))
+        return sum(abs(i - half) for i, half in zip(place, middle, strict=True))
 
     return sorted(np.ndindex(shape), key=distance)
 

@@ -153,9 +153,9 @@ class Options:
 
     def _may_be_filter(self, place: int, words: Sequence[str]) -> bool:
         """Whether a word at a place is where FILTER stands, and begins as one may."""
-        if not self.takes_filter or place == len(words):
+        if not self.takes_filter or place == len(words) or self._values(words[:place]):
             return False
-        return bool(_BEGINS_LIKE_FILTER.match(words[place])) and not self._values(words[:place])
+        return _BEGINS_LIKE_FILTER.match(words[place]) is not None
 
     def _values(self, words: Sequence[str]) -> list[str]:
         """The words that are no options, and no values of options."""

@@ -121,15 +121,17 @@ class Branches(Op):
         formulas: tuple[Formula, ...],
         axes: int,
         *,
+        shape: Sequence[int | None] = (None, None),
         completed: bool = False,
     ) -> Self:
         """Combine chains whose outputs are aligned with the same samples.
 
+        shape : of the signal, None where a length is not known
         completed : the group will be made `complete`, which aligns chains that lengthen or shorten
             the signal
         UnequalBranchesError where they differ in rate, in length, or in the aligned samples.
         """
-        check_alignment(chains, completed=completed)
+        check_alignment(chains, shape, completed=completed)
         branches = tuple(BranchChain(chain, (0,) * axes) for chain in chains)
         return cls(branches=branches, formulas=formulas, axes=axes)
 
@@ -357,7 +359,7 @@ class Branches(Op):
 
     @property
     def framed_taps(self) -> tuple[int, ...]:
-        """Those of the branches, and of the convolution that equals the group."""
+        """The taps of the branches, and of the convolution that equals the group."""
         ops = [op for branch in self.branches for op in branch.chain.ops]
         taps = tuple(k for op in ops for k in op.framed_taps)
         return taps if self.folded is None else (*taps, *self.folded.framed_taps)

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from convcli.core.convolution.frames import LONGEST_TAPS, FrameGrid, frame_size
+from convcli.core.convolution.frames import LONGEST_TAPS, FrameGrid, grid_frame_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -51,12 +51,13 @@ def grids_of(taps: Iterable[int], *, many: bool) -> dict[int, FrameGrid]:
 
     There are none if the taps are too many, or if cells would hardly ever end together.
     """
-    sizes = {k: frame_size(k) for k in taps if k <= LONGEST_TAPS}
+    sizes = {k: grid_frame_size(k) for k in taps if k <= LONGEST_TAPS}
     if not sizes or len(sizes) < len(set(taps)):
         return {}
+    outputs = {k: size - k + 1 for k, size in sizes.items()}
     largest = max(sizes.values())
-    kept = min(size - k + 1 for k, size in sizes.items() if size == largest)
-    frames = {k: -(-kept // (size - k + 1)) for k, size in sizes.items()}
+    kept = min(outputs[k] for k, size in sizes.items() if size == largest)
+    frames = {k: -(-kept // count) for k, count in outputs.items()}
     together = math.lcm(*frames.values())
     lost = kept % together
     if lost > kept * LARGEST_LOSS:

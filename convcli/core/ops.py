@@ -50,7 +50,7 @@ class ByFrames(Op):
     @property
     @abstractmethod
     def grid(self) -> FrameGrid | None:
-        """The grid of the frames."""
+        """The grid of the frames, None without one."""
 
     def reads(self, start: int, stop: int, done: int, n: int | None) -> Inputs:
         """Return the inputs of the outputs, and those before them in their cell."""

@@ -204,7 +204,7 @@ class PaddedInput(SelfPadding):
 
     @property
     def formula(self) -> OpFormula:
-        """The samples that are added."""
+        """Which samples are added, and where."""
         sides = zip(self.at.growth, self.at.before, strict=True)
         added = AddedSamples(
             before=self.at.before,

@@ -40,7 +40,7 @@ def strided_sums(x: Array, y: Array, shape: Sizes, step: Sizes) -> Sums:
 
 @cache
 def _places_of_taps(channels: int, shape: Sizes, step: Sizes) -> tuple[int, ...]:
-    """Of each weight (in, k...), its place among those of the phases (in * phases, blocks...)."""
+    """Where each weight (in, k...) stands among those of the phases (in * phases, blocks...)."""
     taps: IntArray = np.indices(shape).reshape(len(shape), -1)
     steps = np.array(step)[:, None]
     blocks = tuple(-(-size // each) for size, each in zip(shape, step, strict=True))

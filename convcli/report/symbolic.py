@@ -135,7 +135,7 @@ def _general_equation(stage: StageFacts, x: str, y: str) -> str:
     if stage.spread is not None:
         return _spread_equation(stage, stage.spread, x, y)
     if stage.only_pads:
-        return f"{left} = {x}({_shifted(stage)}), extended by the rule {stage.padding}"
+        return f"{left} = {x}({_shifted_time(stage)}), extended by the rule {stage.padding}"
     if stage.flipped is None and not stage.sums:
         name = visible(stage.text.partition(":")[0])
         if stage.nn_call:
@@ -150,7 +150,7 @@ def _general_equation(stage: StageFacts, x: str, y: str) -> str:
     return f"{left} = {_weighted(stage, x, _places(positions))}"
 
 
-def _shifted(stage: StageFacts) -> str:
+def _shifted_time(stage: StageFacts) -> str:
     """The place of the input that an output of a padding is: `t-1`."""
     axes = _axes(stage).split(",")
     sides = zip(axes, stage.before, strict=True)
@@ -186,7 +186,8 @@ def _equation_of(stage: StageFacts, one: SumFacts, x: str, y: str) -> str:
     left = f"{y}({','.join(map(str, one.at))})"
     positions = []
     for first, size, apart in zip(one.first, stage.size, _dilation(stage), strict=True):
-        positions.append([str(place) for place in range(first, first + size, apart)])
+        places = range(first, first + size, apart)
+        positions.append([str(place) for place in places])
     return f"{left} = {_weighted(stage, x, _places(positions))}"
 
 
@@ -214,7 +215,7 @@ def _tap_counts(stage: StageFacts) -> tuple[int, ...]:
     if stage.spread is not None:
         dilation = stage.spread.dilation
         size = np.shape(stage.spread.kernel)[-len(dilation) :]
-    return tuple((width - 1) // apart + 1 for width, apart in zip(size, dilation, strict=True))
+    return tuple(-(-width // apart) for width, apart in zip(size, dilation, strict=True))
 
 
 def _places(positions: Sequence[Sequence[str]]) -> list[str]:

@@ -61,7 +61,7 @@ class FrameGrid:
 
     @property
     def cell(self) -> int:
-        """The outputs of a cell."""
+        """How many outputs a cell has."""
         return 2 * self.kept
 
     def laid(self, first: int, end: int) -> FrameGrid:
@@ -86,7 +86,7 @@ def common_cell(cells: Sequence[int | None]) -> int | None:
     return max(known, default=1) if len(known) == len(cells) else None
 
 
-def frame_size(k: int) -> int:
+def grid_frame_size(k: int) -> int:
     """The length of the frames for `k` taps, a power of two."""
     costs = {}
     for power, of_point in POINT_COST.items():
@@ -108,17 +108,20 @@ def correlate_in_frames(x: Array, w: FloatArray, grid: FrameGrid, first: int) ->
     first : the number of the first output, by which the grid is laid
     Returns (n - k + 1, channels) of the dtype of x, or of the samples that its numbers represent.
     """
-    outputs = len(x) - w.size + 1
+    overlap = w.size - 1
+    outputs = len(x) - overlap
     y = np.empty((outputs, x.shape[1]), sample_type(x))
     begin = min(-grid.lead(first) % grid.cell, outputs)
     whole = (outputs - begin) // grid.cell
     end = begin + whole * grid.cell
     if whole > 0:
-        _Cells(grid, w, x).filter(x[begin : end + w.size - 1], y[begin:end])
+        cells = _Cells(grid, w, x)
+        cells.filter(x[begin : end + overlap], y[begin:end])
     # Cells of which only a part is needed lie at the ends of the signal, and so do those parts.
     for start, stop in ((0, begin), (end, outputs)):
         if start < stop:
-            y[start:stop] = overlap_save(x[start : stop + w.size - 1], w)
+            inputs = x[start : stop + overlap]
+            y[start:stop] = overlap_save(inputs, w)
     return y
 
 
@@ -154,8 +157,8 @@ class _Cells:
         length = self._grid.cell + self._overlap
         places = (self._grid.cell * along, x.itemsize)
         inputs = np.ndarray((cells, length * channels), x.dtype, x, 0, places)
-        highest = _folded(np.maximum, inputs, channels).astype(np.float64)
-        lowest = _folded(np.minimum, inputs, channels).astype(np.float64)
+        highest = _folded_rows(np.maximum, inputs, channels).astype(np.float64)
+        lowest = _folded_rows(np.minimum, inputs, channels).astype(np.float64)
         peaks = np.maximum(highest, -lowest)
         equal: BoolArray = peaks.max(axis=1) <= LOUDER * peaks.min(axis=1)
         return equal
@@ -202,7 +205,7 @@ class _Cells:
                 copy_pairs(answers.swapaxes(1, 2), outputs[first : first + at_once, :, some])
 
 
-def _folded(fold: np.ufunc, x: Array, channels: int) -> Array:
+def _folded_rows(fold: np.ufunc, x: Array, channels: int) -> Array:
     """Fold (rows, n * channels), n > 0, to (rows, channels).
 
     Halves of a row are folded with each other: NumPy folds long stretches of memory the fastest.

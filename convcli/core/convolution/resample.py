@@ -299,7 +299,7 @@ def _aligned_inputs(phases: int, step: int) -> IntArray:
 def _without_unread_inputs(
     starts: IntArray, table: FloatArray, aligned: IntArray
 ) -> tuple[IntArray, FloatArray]:
-    """The same weights, in windows that reach no later than the last input with a weight.
+    """Let the windows of the weights reach no later than the last input with a weight.
 
     A phase with fewer taps than others ends with zeros, and its window may reach further than that
     of any other phase. Such a window begins earlier instead.
@@ -310,8 +310,9 @@ def _without_unread_inputs(
     zeros_at_the_end = (table != 0)[:, ::-1].argmax(axis=1)
     counts = width - zeros_at_the_end
     new_width = int(counts.max())
-    last = int((starts + counts - 1 - aligned).max())
-    new_starts = np.minimum(starts, aligned + last - new_width + 1)
+    after = starts + counts - aligned
+    latest = int(after.max()) - new_width
+    new_starts = np.minimum(starts, aligned + latest)
     moved = starts - new_starts
     places = np.arange(new_width) - moved[:, None]
     taps = np.take_along_axis(table, np.maximum(places, 0), axis=1)

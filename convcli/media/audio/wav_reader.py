@@ -158,7 +158,7 @@ class WavStream(_PlainWav):
         return raw.last_for_now
 
     def decode(self, raw: Piece) -> Block:
-        """One piece as samples."""
+        """Turn one piece into samples."""
         return Block(self._samples(raw.content), last_for_now=raw.last_for_now)
 
     def _pieces(self, read: ReadBlock) -> Iterator[Piece]:

@@ -23,7 +23,7 @@ _TEXT_OF = {
     "%p": r"[AaPp][Mm]",
     "%z": r"(?:Z|[+-]\d\d(?::?\d\d)?)",
 }
-_MAY_BE_SHORT = ("%d", "%m", "%H", "%I")
+_MAY_BE_SHORT = frozenset({"%d", "%m", "%H", "%I"})
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,15 @@ class DateSpelling:
     def of(cls, form: str, texts: Iterable[bytes]) -> DateSpelling:
         """Return the spelling of dates in the format `form`."""
         found = list(_parts_of_dates(form, texts))
-        is_short = [name for name, part in found if name in _MAY_BE_SHORT and len(part) == 1]
+        short = {name for name, part in found if len(part) == 1}
+        short &= _MAY_BE_SHORT
         digits = [len(part) for name, part in found if name == "%f"]
-        small = any(name == "%p" and part.islower() for name, part in found)
-        return cls(tuple(sorted(set(is_short))), max(digits, default=6), small)
+        halves = [part for name, part in found if name == "%p"]
+        return cls(
+            short=tuple(sorted(short)),
+            digits=max(digits, default=6),
+            small=any(map(str.islower, halves)),
+        )
 
     def texts(self, moments: IntArray, form: str) -> list[bytes]:
         """Return moments, in nanoseconds, in the format `form`."""

@@ -210,15 +210,14 @@ class RegularRows:
         instants = wall - one.offset
         if self.bins.on_wall_clock:
             instants = self._stamper.instants_on_wall(wall, one.offset)
-        self._ready.append(
-            RegularRow(
-                row=one.row,
-                kept=one.kept,
-                means=_column_means(one.x),
-                wall=int(wall[0]),
-                instant=int(instants[0]),
-            )
+        row = RegularRow(
+            row=one.row,
+            kept=one.kept,
+            means=_column_means(one.x),
+            wall=int(wall[0]),
+            instant=int(instants[0]),
         )
+        self._ready.append(row)
 
     @property
     def _stamper(self) -> Stamper:

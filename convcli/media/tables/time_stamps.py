@@ -238,8 +238,8 @@ def _instants_in_zone(wall: IntArray, zone: str) -> IntArray:
     index = pd.DatetimeIndex(wall.view("datetime64[ns]"))
     is_first = np.ones(len(wall), np.bool_)
     known = index.tz_localize(zone, ambiguous=is_first, nonexistent="NaT")
-    utc = known.tz_convert("UTC").tz_localize(None)
-    instants: IntArray = utc.to_numpy().astype("datetime64[ns]").view(np.int64).copy()
+    utc = known.tz_convert("UTC").tz_localize(None).to_numpy()
+    instants: IntArray = utc.astype("datetime64[ns]").view(np.int64).copy()
     for place in np.flatnonzero(known.isna()).tolist():
         instants[place] = _change_over(int(wall[place]), zone)
     return instants
@@ -254,6 +254,7 @@ def _change_over(wall: int, zone: str) -> int:
     span = range(second - LARGEST_OFFSET, second + LARGEST_OFFSET)
 
     def wall_at(instant: int) -> int:
-        return int(_in_zone(np.array([instant * SECOND]), zone)[0])
+        stamp = np.array([instant * SECOND])
+        return int(_in_zone(stamp, zone)[0])
 
     return span[bisect_right(span, wall, key=wall_at)] * SECOND

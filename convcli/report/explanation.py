@@ -68,14 +68,7 @@ def heading_lines(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
         biases = ", ".join(map(sample_text, stage.bias))
         yield _rule("bias", f"{biases} is added to each sum")
     yield _rule("align", f"{facts.align}: an output reads {_sides(stage)}")
-    name, rule = "edge", facts.edge
-    if stage.padding:
-        # The layer extends its own input, whatever lies outside of the signal.
-        name, rule = "padding", stage.padding
-    edge = _rule(name, f"{rule}: {EDGES[rule]}")
-    if rule != "valid":
-        edge.append((", in ( )", OUTSIDE))
-    yield edge
+    yield _edge_line(stage, facts)
     if any(step > 1 for step in stage.stride):
         yield _rule("stride", f"an output for every {'x'.join(map(str, stage.stride))} samples")
     if any(apart > 1 for apart in stage.dilation):
@@ -85,6 +78,17 @@ def heading_lines(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
         yield _rule("missing", GAPS[stage.gaps])
     if any(stays_missing(one, stage) for one in stage.sums):
         yield _rule("", "an output aligned with a missing sample stays missing")
+
+
+def _edge_line(stage: StageFacts, facts: ExplanationFacts) -> Line:
+    """What lies outside of the signal, by the edge rule or by the padding of a layer."""
+    name, rule = "edge", facts.edge
+    if stage.padding:
+        name, rule = "padding", stage.padding
+    line = _rule(name, f"{rule}: {EDGES[rule]}")
+    if rule != "valid":
+        line.append((", in ( )", OUTSIDE))
+    return line
 
 
 def _channel_kernels(stage: StageFacts) -> Iterator[Line]:

@@ -359,6 +359,30 @@ def test_a_residual_network(tmp_path: Path, layers: str) -> None:
                 np.testing.assert_allclose(filtered(plan, x, cuts), y, atol=1e-12)
 
 
+def test_a_residual_network_that_pools_and_makes_as_many_samples_again(tmp_path: Path) -> None:
+    """A pool drops an incomplete window, so that only a signal of whole windows keeps its length."""
+    weights = np.array([0.5, 2.0, -1.0])
+    tensors = {"1.weight": weights[None, None], "1.bias": np.array([0.25])}
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(
+        encode_weights(tensors, {"layers": "max_pool:2 | conv:padding=1 | upsample:2"})
+    )
+    x = WALK[:50, None]
+    pooled = x[:, 0].reshape(-1, 2).max(axis=1)
+    expected = x[:, 0] - np.repeat(np.correlate(pooled, weights, "same") + 0.25, 2)
+    for edge in ("zero", "reflect", "valid"):
+        plan = plan_of(f"x - model:{path}", x, ARRAY, edge=edge)
+        for cuts in ((), (3, 4, 20), tuple(range(50))):
+            np.testing.assert_allclose(filtered(plan, x, cuts)[:, 0], expected, atol=1e-12)
+        y = apply(f"stride:1 | x - model:{path} | x * 1", x[:, 0], edge=edge)
+        np.testing.assert_allclose(y, expected, atol=1e-12)
+    with pytest.raises(RequestError, match="shortens the signal by 1 sample, and x keeps"):
+        apply(f"x - model:{path}", x[:49, 0], edge="zero")
+    unknown = Signal(medium=ARRAY, shape=(None,), channels=("x",))
+    with pytest.raises(RequestError, match="shortens the signal by 1 sample, and x keeps"):
+        make_plan(parse(f"x - model:{path}"), unknown, rules_for(unknown, edge="zero"))
+
+
 def test_a_branch_of_another_length_is_refused(tmp_path: Path) -> None:
     layers = "conv:padding=0 | relu | conv:padding=1"
     step = model(tmp_path / "net.safetensors", layers, 3)

@@ -286,16 +286,14 @@ def test_strips_wherever_they_stand(
         {"compression": "deflate"},
         {"tile": True, "tile_width": 16, "tile_height": 16},
         {"miniswhite": True},
-        {"premultiply": True},
         {"bitdepth": 1},
     ],
     ids=lambda options: next(iter(options)),
 )
 def test_samples_however_they_are_stored(tmp_path: Path, options: dict[str, Any]) -> None:
-    bands = 4 if "premultiply" in options else 1
-    pixels = noise(40, 30, bands, "u1")
+    pixels = noise(40, 30, 1, "u1")
     a = tmp_path / "a.tif"
-    image = pyvips.Image.new_from_array(pixels).copy(interpretation="srgb" if bands == 4 else "b-w")
+    image = pyvips.Image.new_from_array(pixels).copy(interpretation="b-w")
     image.tiffsave(str(a), **options)
     assert np.array_equal(strips(reader_of(a)), load(a))
 
@@ -941,3 +939,30 @@ def test_the_place_of_a_missing_pixel(program: Program, tmp_path: Path) -> None:
     assert ended.code == 3
     assert "(NaN) at x 6, y 4" in ended.err
     assert "--missing fill" in ended.err
+
+
+@pytest.mark.parametrize("meaning", ["rgb", "minisblack"])
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4"])
+def test_whole_colours_multiplied_by_the_opacity_are_divided_and_rounded(
+    tmp_path: Path, dtype: str, meaning: str
+) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    white = int(np.iinfo(dtype).max)
+    opacity = RNG.integers(1, white, (40, 30, 1), dtype=np.int64, endpoint=True)
+    colours = (RNG.random((40, 30, 3 if meaning == "rgb" else 1)) * opacity).astype(np.int64)
+    colours[:5], opacity[:5] = 0, 0
+    stored = np.concatenate([colours, opacity], axis=2).astype(dtype)
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        stored,
+        photometric=meaning,
+        extrasamples=["assocalpha"],
+        planarconfig="contig",
+        metadata=None,
+    )
+    page = open_image(tmp_path / "a.tif", options=ImageOptions()).pages[0]
+    read = np.concatenate([strip.pixels for strip in page.pieces()])
+    wanted = np.rint(colours * float(white) / np.maximum(opacity, 1))
+    assert read.dtype == stored.dtype
+    np.testing.assert_array_equal(read[..., -1], stored[..., -1])
+    np.testing.assert_array_equal(read[..., :-1], wanted)

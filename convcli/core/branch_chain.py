@@ -102,9 +102,13 @@ class UnequalBranchesError(ValueError):
         self.first_does = first_does
 
 
-def check_alignment(chains: Sequence[Chain], *, completed: bool) -> None:
+def check_alignment(
+    chains: Sequence[Chain], shape: Sequence[int | None], *, completed: bool
+) -> None:
     """Raise UnequalBranchesError for chains that differ in rate, in length, or in aligned samples.
 
+    shape : of the signal, None where a length is not known; a pool that drops an incomplete window
+        shortens only some lengths
     completed : chains that lengthen or shorten the signal will be aligned
     """
     first = chains[0]
@@ -112,10 +116,14 @@ def check_alignment(chains: Sequence[Chain], *, completed: bool) -> None:
         if chain.times.bins != first.times.bins:
             first_does = _bins_text(first.times.bins)
             raise UnequalBranchesError(number, _bins_text(chain.times.bins), first_does)
-        for one, other in zip(first.reach, chain.reach, strict=True):
+        for axis, (one, other) in enumerate(zip(first.reach, chain.reach, strict=True)):
             _check_equal_rates(one, other, number)
-            if not completed:
-                _check_place(one, other, number)
+            if completed:
+                continue
+            n = shape[axis]
+            if n is None or first.count(axis, n) != chain.count(axis, n):
+                _check_lengths(one, other, number)
+            _check_place(one, other, number)
 
 
 def _bins_text(bins: Sequence[CalendarBins]) -> str:
@@ -133,12 +141,16 @@ def _check_equal_rates(one: Reach, other: Reach, number: int) -> None:
         raise UnequalBranchesError(number, _rate_text(other), _rate_text(one))
 
 
+def _check_lengths(one: Reach, other: Reach, number: int) -> None:
+    """Raise UnequalBranchesError where two branches may make different numbers of outputs."""
+    if one.growth != other.growth:
+        raise UnequalBranchesError(number, _length(other), _length(one))
+
+
 def _check_place(one: Reach, other: Reach, number: int) -> None:
     """Raise UnequalBranchesError where outputs of two branches are aligned with other samples."""
     if one.limit != other.limit:
         raise UnequalBranchesError(number, _cut(other), _cut(one))
-    if one.growth != other.growth:
-        raise UnequalBranchesError(number, _length(other), _length(one))
     if one.anchor != other.anchor:
         raise UnequalBranchesError(number, _stands_for(other), _stands_for(one))
 

@@ -121,15 +121,17 @@ class Branches(Op):
         formulas: tuple[Formula, ...],
         axes: int,
         *,
+        shape: Sequence[int | None] = (None, None),
         completed: bool = False,
     ) -> Self:
         """Combine chains whose outputs are aligned with the same samples.
 
+        shape : of the signal, None where a length is not known
         completed : the group will be made `complete`, which aligns chains that lengthen or shorten
             the signal
         UnequalBranchesError where they differ in rate, in length, or in the aligned samples.
         """
-        check_alignment(chains, completed=completed)
+        check_alignment(chains, shape, completed=completed)
         branches = tuple(BranchChain(chain, (0,) * axes) for chain in chains)
         return cls(branches=branches, formulas=formulas, axes=axes)
 

@@ -135,8 +135,9 @@ class _BoundGroup:
         pads = any(chain.padding is not None for chain in chains)
         completed = pads and self.site.rules.edge == "valid"
         formulas = self.written.group.formulas
+        shape = self.site.signal.shape
         try:
-            group = Branches.of(tuple(chains), formulas, axes, completed=completed)
+            group = Branches.of(tuple(chains), formulas, axes, shape=shape, completed=completed)
             if completed:
                 group.complete()
         except UnequalBranchesError as error:

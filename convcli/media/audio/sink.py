@@ -23,12 +23,12 @@ from convcli.media.audio.formats import (
 )
 from convcli.media.audio.metadata.carry import Shift, Speakers, carry_metadata
 from convcli.media.audio.samples import Dither, Extremes, Grid, decibels
-from convcli.media.audio.speakers import mask_of
 from convcli.media.audio.wav import RF64_MARK, SUBFORMAT, WIDTHS, WavHeader
 from convcli.media.audio.wav_writer import Wave64Header, WavWriter
 from convcli.media.files import FileSink, UndividedError
 from convcli.media.replacing import only_writing
 from convcli.media.scratch import scratch
+from convcli.speakers import mask_of
 
 if TYPE_CHECKING:
     from convcli.array_types import AnyArray
@@ -115,6 +115,7 @@ class AudioSink(FileSink):
             self._name = target
         self._signal = signal
         self._like = like
+        self._mask = mask_of(signal, like.mask, like.channels)
         self._long_mark = RF64_MARK
         if like.long_mark is not None and (options.format or "").upper() != "RF64":
             self._long_mark = like.long_mark
@@ -178,8 +179,7 @@ class AudioSink(FileSink):
         if coding.note:
             self.warnings.append(Loss(coding.note))
         channels = len(self._signal.channels)
-        mask = mask_of(self._signal, like.mask, like.channels)
-        speakers = Speakers(channels=channels, mask=mask)
+        speakers = Speakers(channels=channels, mask=self._mask)
         metadata = carry_metadata(like, coding.format, self._shift(), speakers)
         if metadata.lost:
             lost = ", ".join(metadata.lost)
@@ -251,7 +251,7 @@ class AudioSink(FileSink):
             rate=self._rate,
             channels=channels,
             bits=self._bits,
-            mask=mask_of(self._signal, like.mask, like.channels),
+            mask=self._mask,
             kind_end=(like.kind_end if keeps_kind else None) or SUBFORMAT,
             long_mark=self._long_mark,
             chunks=metadata.chunks,

@@ -4,11 +4,11 @@ Tag 338 (ExtraSamples) gives the meaning of every band after the colours. libvip
 them for the opacity, whatever the tag says. It misreads grey pictures whose bands are stored in
 separate planes; it reads them well if the file calls them red, green and blue. Floating colours
 that are multiplied by the opacity it divides wrongly: grey ones by 1/255 of it, and those of pixels
-that are almost transparent become 0. They are read as they are, and divided by `straight`. Floating
-samples of 64 bits are read without it where they are not compressed, else as bytes. It mixes up
-the rows of floating samples of 16 bits in separate planes; they are read as whole numbers. It fails
-on other kinds with the words that it also has for damaged files. Tags after TIFF 6.0, sections 8,
-18 and 23.
+that are almost transparent become 0; quotients of whole numbers it cuts off. They are read as they
+are, and divided by `straight`. Floating samples of 64 bits are read without it where they are not
+compressed, else as bytes. It mixes up the rows of floating samples of 16 bits in separate planes;
+they are read as whole numbers. It fails on other kinds with the words that it also has for damaged
+files. Tags after TIFF 6.0, sections 8, 18 and 23.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _page_reading(file: BinaryIO, directory: TiffPage) -> PageReading:
     values = {tag: field.value for tag, field in fields.items()}
     is_grey = values.get(_PHOTOMETRIC) in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
     is_misread = is_grey and _are_in_planes(fields)
-    premultiplied = values.get(_SAMPLE_FORMAT) == _FLOATING and PREMULTIPLIED in meanings
+    premultiplied = PREMULTIPLIED in meanings
     patches = []
     if is_misread:
         patches.append(_as_colours(directory))
@@ -214,10 +214,20 @@ def _as_opacities(file: BinaryIO, directory: TiffPage, meanings: tuple[int, ...]
 
 
 def straight(pixels: AnyArray, alpha: int) -> AnyArray:
-    """Divide floating colours, (rows, columns, channels), by the opacity where it is not 0."""
+    """Divide colours, (rows, columns, channels), by the opacity where it is not 0.
+
+    Whole numbers are rounded, and those above the opacity become white.
+    """
     opacity = pixels[..., alpha, None]
+    is_visible = opacity != 0
     divided: AnyArray = np.array(pixels)
-    np.divide(pixels, opacity, out=divided, where=opacity != 0)
+    if pixels.dtype.kind == "f":
+        np.divide(pixels, opacity, out=divided, where=is_visible)
+    else:
+        # The product first: it is exact, so that ties are rounded as ties.
+        scaled = np.minimum(pixels, opacity) * float(np.iinfo(pixels.dtype).max)
+        np.divide(scaled, opacity, out=scaled, where=is_visible)
+        np.copyto(divided, np.rint(scaled), "unsafe", where=is_visible)
     divided[..., alpha] = pixels[..., alpha]
     return divided
 

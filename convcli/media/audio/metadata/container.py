@@ -95,7 +95,7 @@ class Container:
         return found
 
     def speaker_mask(self, stream: BinaryIO, chunks: tuple[Chunk, ...], channels: int) -> int:
-        """The loudspeakers of the channels, 0 if they are not known."""
+        """The mask of the speakers, as in `speakers.py`; 0 if they are not known."""
         del stream, chunks, channels
         return 0
 

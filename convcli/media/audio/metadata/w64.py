@@ -1,4 +1,4 @@
-"""Wave64 files (Sony 2006), of whose metadata only the loudspeakers are kept."""
+"""Wave64 files (Sony 2006), of whose metadata only the speakers are kept."""
 
 from __future__ import annotations
 

@@ -57,16 +57,7 @@ def heading_lines(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
     if stage.flipped:
         kind = "convolution, the kernel is flipped"
     yield [(visible(stage.text), TITLE), (f"  {kind}: {_formula(stage)}", PLAIN)]
-    if stage.several:
-        yield from _channel_kernels(stage)
-    else:
-        taps, laid = list_text(stage.taps), list_text(stage.laid)
-        yield [("  kernel   ", PLAIN), (taps, KERNEL)]
-        same = ", the same" if taps == laid else ""
-        yield [("  laid     ", PLAIN), (laid, KERNEL), (f" over the signal{same}", PLAIN)]
-    if stage.bias:
-        biases = ", ".join(map(sample_text, stage.bias))
-        yield _rule("bias", f"{biases} is added to each sum")
+    yield from _kernel_lines(stage)
     yield _rule("align", f"{facts.align}: an output reads {_sides(stage)}")
     yield _edge_line(stage, facts)
     if any(step > 1 for step in stage.stride):
@@ -80,15 +71,30 @@ def heading_lines(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
         yield _rule("", "an output aligned with a missing sample stays missing")
 
 
+def _kernel_lines(stage: StageFacts) -> Iterator[Line]:
+    """Yield the weights, and what is added to each sum."""
+    if stage.several:
+        yield from _channel_kernels(stage)
+    else:
+        taps, laid = list_text(stage.taps), list_text(stage.laid)
+        yield [("  kernel   ", PLAIN), (taps, KERNEL)]
+        same = ", the same" if taps == laid else ""
+        yield [("  laid     ", PLAIN), (laid, KERNEL), (f" over the signal{same}", PLAIN)]
+    if stage.bias:
+        biases = ", ".join(map(sample_text, stage.bias))
+        yield _rule("bias", f"{biases} is added to each sum")
+
+
 def _edge_line(stage: StageFacts, facts: ExplanationFacts) -> Line:
-    """What lies outside of the signal, by the edge rule or by the padding of a layer."""
+    """What lies outside of the signal, or of the input of a layer that extends it."""
     name, rule = "edge", facts.edge
     if stage.padding:
+        # The layer extends its own input, whatever lies outside of the signal.
         name, rule = "padding", stage.padding
-    line = _rule(name, f"{rule}: {EDGES[rule]}")
+    edge = _rule(name, f"{rule}: {EDGES[rule]}")
     if rule != "valid":
-        line.append((", in ( )", OUTSIDE))
-    return line
+        edge.append((", in ( )", OUTSIDE))
+    return edge
 
 
 def _channel_kernels(stage: StageFacts) -> Iterator[Line]:

@@ -46,9 +46,6 @@ Missing = Literal["keep", "fill", "propagate", "error"]
 # Y' = 0.2126 R' + 0.7152 G' + 0.0722 B' (ITU-R BT.709-6, item 3.2), in parts of LUMA_SUM.
 LUMA = (2126, 7152, 722)
 LUMA_SUM = 10000
-# The speakers of 1 to 8 channels where a file does not say which, as the mask of a WAV: those of
-# FLAC (RFC 9639, section 9.1.3), Vorbis and Opus.
-USUAL_MASKS = {1: 0x4, 2: 0x3, 3: 0x7, 4: 0x33, 5: 0x37, 6: 0x3F, 7: 0x70F, 8: 0x63F}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,8 +203,8 @@ class Signal:
     bits : significant bits of a result; the impulse response of a recursive filter is cut where the
         rest of it changes none of them
     features : the channels are outputs of a network, which need not keep to the range of the input
-    speakers : the speaker of each channel of a sound, as the bit of it in a WAV; empty if they are
-        not known
+    speakers : the speaker of each channel of a sound, as its bit in a mask of `speakers.py`; empty
+        if they are not known
     skipped : samples of the input along axis 0 before the first one of a result, cut off at the
         edge
     """

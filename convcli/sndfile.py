@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import soundfile
 
+from convcli.speakers import channels_are_speakers
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,9 +29,7 @@ _PLACES_IN_VORBIS = {
     8: (0, 2, 1, 7, 5, 6, 3, 4),
 }
 _IN_VORBIS_ORDER = frozenset({"VORBIS", "OPUS"})
-# The first packet of Opus. Its byte 18 says what the channels are: 0 and 1 are loudspeakers, others
-# ambisonic or unnamed channels.
-_OPUS_HEAD, _OPUS_FAMILY, _LOUDSPEAKERS = b"OpusHead", 18, (0, 1)
+# The first page of an Ogg file is no longer, unless it is damaged.
 _LONGEST_START = 512
 # The beginning of a MIDI sample dump, whose packets libsndfile prints to standard output.
 SAMPLE_DUMP = b"\xf0\x7e"
@@ -105,7 +105,7 @@ class Sound(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no type
         super().__init__(file, mode, *layout, **settings)
         self._places: tuple[int, ...] | None = None
         in_vorbis_order = self.subtype in _IN_VORBIS_ORDER
-        if in_vorbis_order and (mode == "w" or _has_loudspeakers(file)):
+        if in_vorbis_order and (mode == "w" or _has_speakers(file)):
             self._places = _PLACES_IN_VORBIS.get(self.channels)
 
     def read(self, *amount: Any, **options: Any) -> Any:
@@ -127,15 +127,13 @@ class Sound(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no type
         return False
 
 
-def _has_loudspeakers(file: Any) -> bool:
-    """Whether the channels of an Ogg file are those of loudspeakers. The position is kept."""
+def _has_speakers(file: Any) -> bool:
+    """Whether an Ogg file has a channel for each speaker. The position is kept."""
     place = file.tell()
     file.seek(0)
     start = file.read(_LONGEST_START)
     file.seek(place)
-    head = start.find(_OPUS_HEAD)
-    family = start[head + _OPUS_FAMILY : head + _OPUS_FAMILY + 1]
-    return head < 0 or not family or family[0] in _LOUDSPEAKERS
+    return channels_are_speakers(start)
 
 
 def reason_of(error: Exception) -> str:

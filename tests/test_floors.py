@@ -23,6 +23,7 @@ FLOORS = {
                 "signals",
                 "samples",
                 "sndfile",
+                "speakers",
                 "facts",
                 "stopping",
                 "dataclass",

@@ -937,6 +937,7 @@ def test_the_place_of_a_missing_pixel(program: Program, tmp_path: Path) -> None:
     assert "missing value at x 6, y 4, grey" in ended.err
     ended = program.run("image", "box:3", "a.tif", "-o", "b.png", cwd=tmp_path)
     assert ended.code == 3
+    assert "(NaN) at x 6, y 4" in ended.err
     assert "--missing fill" in ended.err
 
 

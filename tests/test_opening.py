@@ -120,12 +120,12 @@ def test_a_pipe_that_is_read_twice_is_kept(tmp_path: Path) -> None:
 def test_a_template_says_which_columns_are_searched(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("day,x,y,word\n1,2,3,a\n2,3,4,b\n")
     files = files_of(tmp_path / "a.csv", table=table_options(time="when", by=("word",)))
-    with open_template(tmp_path / "a.csv", files) as (source, warnings, searched):
+    with open_template(tmp_path / "a.csv", files) as (page, searched):
         assert isinstance(searched, TableFiles)
-        assert source.signal.channels == ("day", "x", "y")
+        assert page.source.signal.channels == ("day", "x", "y")
         assert searched.options.columns.names == ("day", "x", "y")
         assert (searched.options.times.column, searched.options.columns.by) == ("when", ("word",))
-        assert warnings == []
+        assert page.warnings == ()
 
 
 def test_names_of_channels() -> None:

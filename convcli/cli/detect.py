@@ -251,12 +251,12 @@ def _loaded(
     for place in templates:
         name = input_name(place)
         try:
-            with open_template(place, files) as (source, warnings, next_files):
-                loaded.append(load_template(name, source))
+            with open_template(place, files) as (page, next_files):
+                loaded.append(load_template(name, page.source))
+                results.note("warning", page.all_warnings)
                 files = next_files
         except ConvcliError as error:
             raise name_input(error, name) from None
-        results.note("warning", warnings)
     return loaded, files
 
 

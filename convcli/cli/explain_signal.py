@@ -13,11 +13,10 @@ import typer
 
 from convcli.cli import print_message
 from convcli.cli.opening import (
+    FirstPage,
     files_by_suffix,
-    first_page,
     read_input,
     sound_and_picture_files,
-    warnings_after_reading,
 )
 from convcli.cli.table_arguments import TableArguments, TextArguments
 from convcli.dataclass import dataclass
@@ -270,11 +269,9 @@ def _from_file(path: Place | None, files: Files, excerpt: Excerpt) -> SmallSigna
     with ExitStack() as held:
         given = read_input(path, held, example="convcli explain - 1,2,1 -c COLUMN")
         opened = held.enter_context(given.opened(files))
-        source, warnings = first_page(opened, given.name, "shown")
-        shown = _excerpt_of(source, excerpt)
-        late = warnings_after_reading(given, opened)
-        warnings = [given.message(text) for text in warnings]
-        for text in dict.fromkeys((*warnings, *late)):
+        page = FirstPage.of(given, opened, "shown")
+        shown = _excerpt_of(page.source, excerpt)
+        for text in page.all_warnings:
             print_message(text, kind="warning")
         return shown
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.batch.listing import STDIN, InputWords, list_inputs
 from convcli.cli import print_message
-from convcli.cli.opening import Input, first_page, read_input, warnings_after_reading
+from convcli.cli.opening import FirstPage, Input, read_input
 from convcli.dataclass import dataclass
 from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.facts import InputFacts
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from convcli.cli.learn_options import LearnOptions
     from convcli.learning.pairs import Pair
     from convcli.learning.partial_sums import ShareOfInputs
-    from convcli.media.files import Files, OpenedFile
+    from convcli.media.files import Files
     from convcli.signals import Source
 
 
@@ -33,13 +33,13 @@ InputPair = tuple[Input, Input | None]
 class LearnInputs:
     """Inputs and targets, and the files that they were opened from.
 
-    opened : the open files, and the warnings that were shown when they were opened
+    pages : the pages of these files that are learned from
     share : which inputs of a longer list they are
     """
 
     files: Sequence[InputPair]
     pairs: Sequence[Pair]
-    opened: Sequence[tuple[Input, OpenedFile, list[str]]] = ()
+    pages: Sequence[FirstPage] = ()
     share: ShareOfInputs | None = None
 
     @property
@@ -64,17 +64,14 @@ class LearnInputs:
         return found
 
     def late_warnings(self) -> Iterator[str]:
-        """Warnings about what was read after the files were opened."""
-        for given, opened, shown in self.opened:
-            for text in warnings_after_reading(given, opened):
-                if text not in shown:
-                    yield text
+        """Warnings about what was found while the files were read."""
+        for page in self.pages:
+            yield from page.late_warnings
 
     def all_warnings(self) -> Iterator[str]:
         """Everything that is odd about the files, after they were read."""
-        for _, _, shown in self.opened:
-            yield from shown
-        yield from self.late_warnings()
+        for page in self.pages:
+            yield from page.all_warnings
         yield from self.length_warnings()
 
     def length_warnings(self) -> Iterator[str]:
@@ -221,24 +218,23 @@ def open_inputs(
     """Open all files. The first page of a picture is taken, and a warning says so."""
     from convcli.learning.pairs import Pair
 
-    files_opened: list[tuple[Input, OpenedFile, list[str]]] = []
+    pages: list[FirstPage] = []
 
     def source_of(given: Input) -> Source[Any]:
         try:
             opened = held.enter_context(given.opened(files))
         except ConvcliError as error:
             raise given.explain(error) from None
-        source, warnings = first_page(opened, given.name, "learned from")
-        warnings = [given.message(warning) for warning in warnings]
+        page = FirstPage.of(given, opened, "learned from")
         if not quiet:
-            for warning in warnings:
+            for warning in page.warnings:
                 print_message(warning, kind="warning")
-        files_opened.append((given, opened, warnings))
-        return source
+        pages.append(page)
+        return page.source
 
     pairs = []
     for source, target in inputs:
         opened = source_of(source)
         opened_target = None if target is None else source_of(target)
         pairs.append(Pair(opened, opened_target, source.name))
-    return LearnInputs(inputs, pairs, files_opened)
+    return LearnInputs(inputs, pairs, pages)

@@ -230,25 +230,50 @@ def _refuse_table_options(table: TableOptions, medium: Medium) -> None:
                 raise RequestError(f"{spelling} is for tables, and these are {medium.things}")
 
 
-def first_page(opened: OpenedFile, name: str, purpose: str) -> tuple[Source[Any], list[str]]:
-    """The first page of a file and the warnings about it.
+@dataclass(frozen=True, eq=False)
+class FirstPage:
+    """The first page of an open file, which is the only one that is read.
 
-    purpose : what the first of several pages is used for, for the warning
+    warnings : what is odd about the file, as far as it was known when the file was opened
     """
-    warnings = list(opened.warnings)
-    pages = len(opened.sources)
-    if pages > 1:
-        warnings.append(Loss(f"{name}: of {pages} pages the first is {purpose}"))
-    return opened.sources[0], warnings
+
+    given: Input
+    opened: OpenedFile
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, given: Input, opened: OpenedFile, purpose: str) -> FirstPage:
+        """The first page of a file that was just opened.
+
+        purpose : what the first of several pages is used for, for the warning
+        """
+        warnings = [given.message(text) for text in opened.warnings]
+        pages = len(opened.sources)
+        if pages > 1:
+            warnings.append(Loss(f"{given.name}: of {pages} pages the first is {purpose}"))
+        return cls(given, opened, tuple(warnings))
+
+    @property
+    def source(self) -> Source[Any]:
+        """The page as a signal."""
+        return self.opened.sources[0]
+
+    @property
+    def late_warnings(self) -> tuple[str, ...]:
+        """What was found while the page was read."""
+        found = warnings_after_reading(self.given, self.opened)
+        return tuple(text for text in found if text not in self.warnings)
+
+    @property
+    def all_warnings(self) -> tuple[str, ...]:
+        """Everything that is odd about the file, after the page was read."""
+        return self.warnings + self.late_warnings
 
 
 @contextmanager
-def open_template(
-    path: Place | None, files: Files
-) -> Iterator[tuple[Source[Any], list[str], Files]]:
-    """A template, the warnings about it, and how to open the inputs that are searched for it.
+def open_template(path: Place | None, files: Files) -> Iterator[tuple[FirstPage, Files]]:
+    """A template, and how to open the inputs that are searched for it.
 
-    Warnings that come while the template is read are added to the list at the end.
     A table is searched in the columns that its first template has, unless -c names them.
     """
     with ExitStack() as held:
@@ -258,11 +283,7 @@ def open_template(
         if twice and given.path is not None:
             own, files = files.for_template(given.path)
         opened = held.enter_context(given.opened(own))
-        source, warnings = first_page(opened, given.name, "the template")
-        warnings = [given.message(text) for text in warnings]
-        yield source, warnings, files
-        late = warnings_after_reading(given, opened)
-        warnings += [text for text in late if text not in warnings]
+        yield FirstPage.of(given, opened, "the template"), files
 
 
 def warnings_after_reading(given: Input, opened: OpenedFile) -> list[str]:

@@ -12,6 +12,8 @@ from convcli.core.correlation.solve import Sums, sums_over
 from convcli.layers.phases import split_phases
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from convcli.array_types import IntArray, Sizes
     from convcli.signals import Array
 
@@ -26,16 +28,29 @@ def strided_sums(x: Array, y: Array, shape: Sizes, step: Sizes) -> Sums:
         return sums_over(x, y, shape)
     every: Any = tuple(slice(None, None, each) for each in step)
     targets = y[every]
-    blocks = tuple(-(-taps // each) for taps, each in zip(shape, step, strict=True))
-    sides = zip(targets.shape, blocks, step, strict=False)
-    lengths = tuple((n + k - 1) * each for n, k, each in sides)
-    inputs = np.zeros((*lengths, x.shape[-1]), x.dtype)
-    inside: Any = tuple(slice(min(n, m)) for n, m in zip(lengths, x.shape, strict=False))
-    inputs[inside] = x[inside]
+    blocks = _taps_of_phases(shape, step)
+    lengths = []
+    for count, taps, each in zip(targets.shape[:-1], blocks, step, strict=True):
+        lengths.append((count + taps - 1) * each)
+    inputs = _of_lengths(x, lengths)
 
     sums = sums_over(split_phases(inputs, step), targets, blocks)
     kept = [*_places_of_taps(x.shape[-1], shape, step), len(sums.gram) - 1]
     return Sums(gram=sums.gram[np.ix_(kept, kept)], cross=sums.cross[kept], energy=sums.energy)
+
+
+def _taps_of_phases(shape: Sizes, step: Sizes) -> Sizes:
+    """How many taps each phase has along each axis; the last ones may have one less, and a 0."""
+    return tuple(-(-taps // each) for taps, each in zip(shape, step, strict=True))
+
+
+def _of_lengths(x: Array, lengths: Sequence[int]) -> Array:
+    """Samples (n..., channels), cut off or followed by zeros to have these lengths."""
+    inside: Any = tuple(map(slice, lengths))
+    kept = x[inside]
+    rooms = zip(lengths, kept.shape[:-1], strict=True)
+    after = [(0, length - there) for length, there in rooms]
+    return np.pad(kept, [*after, (0, 0)])
 
 
 @cache
@@ -43,7 +58,7 @@ def _places_of_taps(channels: int, shape: Sizes, step: Sizes) -> tuple[int, ...]
     """Where each weight (in, k...) stands among those of the phases (in * phases, blocks...)."""
     taps: IntArray = np.indices(shape).reshape(len(shape), -1)
     steps = np.array(step)[:, None]
-    blocks = tuple(-(-size // each) for size, each in zip(shape, step, strict=True))
+    blocks = _taps_of_phases(shape, step)
     phase = np.ravel_multi_index(tuple(taps % steps), step)
     block = np.ravel_multi_index(tuple(taps // steps), blocks)
     of_one_channel = phase * math.prod(blocks) + block

@@ -232,9 +232,9 @@ class WindowStream:
                 yield WindowBatch(held_out, samples, compared, taps, self.step, self.shared)
 
     def _compared_rows(self, first: int, count: int) -> int:
-        """How many of some rows are compared with a target sample of their own."""
+        """How many of `count` rows from a row on are compared with a target sample of their own."""
         step = self.step[0]
-        return -(-(first + count) // step) + (-first // step)
+        return len(range(-first % step, count, step))
 
     def _first_compared(self, row: int) -> tuple[slice, ...]:
         """The samples from the first on that is compared, of a part that begins at a row."""

@@ -14,7 +14,7 @@ from convcli.facts.preview import ExcerptFacts, PreviewFacts, SignalPreview, Spe
 from convcli.previews.outline import FoldedSamples, OutlineCollector, sum_of_squares
 from convcli.previews.preview import FULL, Preview, PreviewOfSums, PreviewSize
 from convcli.samples import as_samples, in_type, is_stored, value_of_one
-from convcli.signals import USUAL_MASKS
+from convcli.speakers import BACK_PAIR, LOW_FREQUENCIES, SIDE_PAIR, speakers_of, usual_mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,9 +50,6 @@ HIGH_PASS, QUALITY = 38.13547087602444, 0.5003270373238773
 HIGH_PASS_GAIN = 1.0049949
 # The loudness gates: absolute in LUFS, and relative to what passes the first.
 ABSOLUTE_GATE, RELATIVE_GATE = -70.0, -10.0
-# Speakers, as bits of the mask of a WAV.
-_LOW_FREQUENCIES = 0x8
-_BACK_PAIR, _SIDE_PAIR = frozenset({0x10, 0x20}), frozenset({0x200, 0x400})
 
 
 def frame_length(rate: float, reference: float) -> int:
@@ -323,15 +320,14 @@ def channel_gains(channels: int, speakers: tuple[int, ...] = ()) -> FloatArray:
 
     speakers : of each channel, as in `Signal`; empty for the usual ones of so many channels
     """
-    if not speakers:
-        mask = USUAL_MASKS.get(channels, 0)
-        speakers = tuple(1 << bit for bit in range(mask.bit_length()) if mask >> bit & 1)
-    sides = _SIDE_PAIR if _SIDE_PAIR & {*speakers} else _BACK_PAIR
+    speakers = speakers or speakers_of(usual_mask(channels), channels)
+    has_sides = any(speaker & SIDE_PAIR for speaker in speakers)
+    sides = SIDE_PAIR if has_sides else BACK_PAIR
     gains = np.ones(channels)
     for channel, speaker in enumerate(speakers):
-        if speaker in sides:
+        if speaker & sides:
             gains[channel] = 1.41
-        elif speaker == _LOW_FREQUENCIES:
+        elif speaker == LOW_FREQUENCIES:
             gains[channel] = 0.0
     return gains
 

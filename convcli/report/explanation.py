@@ -57,6 +57,22 @@ def heading_lines(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
     if stage.flipped:
         kind = "convolution, the kernel is flipped"
     yield [(visible(stage.text), TITLE), (f"  {kind}: {_formula(stage)}", PLAIN)]
+    yield from _kernel_lines(stage)
+    yield _rule("align", f"{facts.align}: an output reads {_sides(stage)}")
+    yield _edge_line(stage, facts)
+    if any(step > 1 for step in stage.stride):
+        yield _rule("stride", f"an output for every {'x'.join(map(str, stage.stride))} samples")
+    if any(apart > 1 for apart in stage.dilation):
+        apart = "x".join(map(str, stage.dilation))
+        yield _rule("dilation", f"taps lie {apart} samples apart, with zeros between them")
+    if any(has_missing(one) for one in stage.sums):
+        yield _rule("missing", GAPS[stage.gaps])
+    if any(stays_missing(one, stage) for one in stage.sums):
+        yield _rule("", "an output aligned with a missing sample stays missing")
+
+
+def _kernel_lines(stage: StageFacts) -> Iterator[Line]:
+    """Yield the weights, and what is added to each sum."""
     if stage.several:
         yield from _channel_kernels(stage)
     else:
@@ -67,7 +83,10 @@ def heading_lines(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
     if stage.bias:
         biases = ", ".join(map(sample_text, stage.bias))
         yield _rule("bias", f"{biases} is added to each sum")
-    yield _rule("align", f"{facts.align}: an output reads {_sides(stage)}")
+
+
+def _edge_line(stage: StageFacts, facts: ExplanationFacts) -> Line:
+    """What lies outside of the signal, or of the input of a layer that extends it."""
     name, rule = "edge", facts.edge
     if stage.padding:
         # The layer extends its own input, whatever lies outside of the signal.
@@ -75,16 +94,7 @@ def heading_lines(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
     edge = _rule(name, f"{rule}: {EDGES[rule]}")
     if rule != "valid":
         edge.append((", in ( )", OUTSIDE))
-    yield edge
-    if any(step > 1 for step in stage.stride):
-        yield _rule("stride", f"an output for every {'x'.join(map(str, stage.stride))} samples")
-    if any(apart > 1 for apart in stage.dilation):
-        apart = "x".join(map(str, stage.dilation))
-        yield _rule("dilation", f"taps lie {apart} samples apart, with zeros between them")
-    if any(has_missing(one) for one in stage.sums):
-        yield _rule("missing", GAPS[stage.gaps])
-    if any(stays_missing(one, stage) for one in stage.sums):
-        yield _rule("", "an output aligned with a missing sample stays missing")
+    return edge
 
 
 def _channel_kernels(stage: StageFacts) -> Iterator[Line]:

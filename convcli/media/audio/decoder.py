@@ -13,8 +13,8 @@ import numpy as np
 from convcli.errors import InputError
 from convcli.losses import Loss
 from convcli.media.audio.formats import bits_of, container_of
-from convcli.media.audio.metadata.channel_masks import named_mask
 from convcli.media.audio.reader import NOTHING_THERE, AudioDetails, AudioSource, reading
+from convcli.speakers import named_mask
 from convcli.units import plural
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _subtype_of(codec: str) -> str:
 
 
 def _speaker_mask(layout: Any) -> int:
-    """The loudspeakers of three and more channels; one and two need no mask."""
+    """The speakers of three and more channels; one and two need no mask."""
     names = [channel.name for channel in layout.channels]
     return named_mask(names) if len(names) > 2 else 0
 

@@ -12,8 +12,8 @@ from convcli.errors import InputError
 from convcli.losses import Loss
 from convcli.media.audio.formats import FLOATS
 from convcli.media.audio.medium import AUDIO
-from convcli.media.audio.speakers import speakers_of
 from convcli.signals import Block, Signal
+from convcli.speakers import speakers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ class AudioDetails:
     format, subtype, endian : libsndfile's names (`WAV`, `PCM_24`, `FILE`)
     frames : None where a pipe has not said; of a truncated file the frames that are there
     bits : precision of one sample
-    mask : the loudspeakers of the channels, 0 if they are not known
+    mask : of the speakers, as in `speakers.py`
     kind_end, long_mark : as in `WavHeader`, of a WAV; None of other formats
     tags : the common ones, by libsndfile's names
     chunks : all metadata, byte for byte

@@ -23,12 +23,12 @@ from convcli.media.audio.formats import (
 )
 from convcli.media.audio.metadata.carry import Shift, Speakers, carry_metadata
 from convcli.media.audio.samples import Dither, Extremes, Grid, decibels
-from convcli.media.audio.speakers import mask_of
 from convcli.media.audio.wav import RF64_MARK, SUBFORMAT, WIDTHS, WavHeader
 from convcli.media.audio.wav_writer import Wave64Header, WavWriter
 from convcli.media.files import FileSink, UndividedError
 from convcli.media.replacing import only_writing
 from convcli.media.scratch import scratch
+from convcli.speakers import mask_of
 
 if TYPE_CHECKING:
     from convcli.array_types import AnyArray
@@ -115,9 +115,8 @@ class AudioSink(FileSink):
             self._name = target
         self._signal = signal
         self._like = like
-        self._long_mark = RF64_MARK
-        if like.long_mark is not None and (options.format or "").upper() != "RF64":
-            self._long_mark = like.long_mark
+        self._mask = mask_of(signal, like.mask, like.channels)
+        self._long_mark = _long_mark_of(like, options)
         self._refuses_clipping = options.on_clip == "error"
         self.coding = choose_coding(
             like=(like.format, like.subtype), format=options.format, subtype=options.subtype
@@ -178,8 +177,7 @@ class AudioSink(FileSink):
         if coding.note:
             self.warnings.append(Loss(coding.note))
         channels = len(self._signal.channels)
-        mask = mask_of(self._signal, like.mask, like.channels)
-        speakers = Speakers(channels=channels, mask=mask)
+        speakers = Speakers(channels=channels, mask=self._mask)
         metadata = carry_metadata(like, coding.format, self._shift(), speakers)
         if metadata.lost:
             lost = ", ".join(metadata.lost)
@@ -251,7 +249,7 @@ class AudioSink(FileSink):
             rate=self._rate,
             channels=channels,
             bits=self._bits,
-            mask=mask_of(self._signal, like.mask, like.channels),
+            mask=self._mask,
             kind_end=(like.kind_end if keeps_kind else None) or SUBFORMAT,
             long_mark=self._long_mark,
             chunks=metadata.chunks,
@@ -445,6 +443,12 @@ def _dithers(like: AudioDetails, coding: Coding, *, asked: bool) -> bool:
     is_plain = coding.subtype.startswith(("PCM_", "ALAC_")) and coding.subtype not in LOSSY
     loses_bits = bits_of(coding.subtype) < like.bits
     return is_plain and (asked or loses_bits)
+
+
+def _long_mark_of(like: AudioDetails, options: AudioOptions) -> bytes:
+    """The mark of a file with sizes of 64 bits: that of the input, unless RF64 is asked for."""
+    asks_for_rf64 = (options.format or "").upper() == "RF64"
+    return RF64_MARK if asks_for_rf64 or like.long_mark is None else like.long_mark
 
 
 def _valid_bits(like: AudioDetails, coding: Coding) -> int | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from convcli.media.division import Division, PartOfFile
     from convcli.media.images.montage import MontageSink
     from convcli.media.images.page_choice import PageChoice
+    from convcli.media.images.picture_format import Format
     from convcli.media.images.sink import ImageSink
     from convcli.media.images.source import ImageFile, ImageOptions
     from convcli.places import Place
@@ -153,15 +154,17 @@ class OpenedImage(OpenedFile):
                 "nothing is left of the picture: the filter is larger than it, and --edge is valid",
                 hint="other rules of --edge keep its size",
             )
-        self._check_sides(rows, columns)
-        self._check_options(result)
-
-    def _check_sides(self, rows: int, columns: int) -> None:
-        """Refuse a picture that the format of the output has no room for."""
-        from convcli.media.images.formats import FORMATS
         from convcli.media.images.sink import choose_format
 
         form = choose_format(None, self.output, self.files.format, self.file)
+        self._check_sides(form, rows, columns)
+        self._check_options(form, result)
+
+    @staticmethod
+    def _check_sides(form: Format, rows: int, columns: int) -> None:
+        """Refuse a picture that the format of the output has no room for."""
+        from convcli.media.images.formats import FORMATS
+
         most = form.samples.most_side
         if most is None or max(rows, columns) <= most:
             return
@@ -172,15 +175,11 @@ class OpenedImage(OpenedFile):
             hint=f"write one of: {roomy}",
         )
 
-    def _check_options(self, result: Signal) -> None:
+    def _check_options(self, form: Format, result: Signal) -> None:
         """Refuse options that the format of the output would ignore."""
         from convcli.media.images.formats import FORMATS
-        from convcli.media.images.sink import choose_format
 
         options = self.file.options
-        if options.quality is None and options.range == "clip":
-            return
-        form = choose_format(None, self.output, self.files.format, self.file)
         if options.quality is not None and not form.samples.lossy:
             lossy = ", ".join(each.name for each in FORMATS.values() if each.samples.lossy)
             raise RequestError(

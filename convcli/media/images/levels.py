@@ -140,7 +140,7 @@ def _not_a_number(values: Array, row: int) -> InputError:
     first_row, column, *_ = np.argwhere(missing)[0]
     others = int(missing.sum()) - 1
     return InputError(
-        f"the result is not a number (NaN) at row {row + first_row}, column {column} "
+        f"the result is not a number (NaN) at x {column}, y {row + first_row} "
         f"(and {others} places near it)",
         hint="whole numbers cannot hold that; look at the step that makes it "
         "(log of 0 or a negative number?), or at the input: --missing fill estimates its gaps",

@@ -180,9 +180,9 @@ def reading_losses(readings: Sequence[PageReading]) -> Iterator[str]:
     copies = sum(each.smaller_copy for each in readings)
     if 0 < copies < len(readings):
         yield (
-            f"{plural(copies, 'page')} of the TIFF are smaller copies of others (a pyramid): each "
-            "is filtered in pixels of its own, and written as a page like the others; --pages "
-            "leaves them out"
+            f"the TIFF is a pyramid, with {plural(copies, 'page')} for smaller copies of others: "
+            "each is filtered in pixels of its own, and written as a page like the others; "
+            "--pages leaves them out"
         )
 
 

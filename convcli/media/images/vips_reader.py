@@ -331,31 +331,32 @@ class VipsPicture:
 
     def _warn_of_faults(self) -> None:
         """Warn about what is odd about the file."""
+        self.warnings += map(Loss, self._losses())
+        self.warnings += drain_log()
+
+    def _losses(self) -> Iterator[str]:
+        """What of the file is not read, or cannot be kept."""
         if self.details.damaged_icc:
-            self.warnings.append(Loss("the colour profile is damaged: it is left out"))
+            yield "the colour profile is damaged: it is left out"
         if self.details.has_chunk(ANIMATION_CHUNK):
-            self.warnings.append(Loss("an animated PNG: only its first picture is read"))
+            yield "an animated PNG: only its first picture is read"
         if self.details.other_parts:
             listed = ", ".join(self.details.other_parts)
-            text = f"the {self.format.name} also holds what cannot be kept: {listed}"
-            self.warnings.append(Loss(text))
+            yield f"the {self.format.name} also holds what cannot be kept: {listed}"
         inner = self.details.inner_pictures
         if inner:
-            text = (
+            yield (
                 f"{plural(inner, 'picture')} inside of the pages (SubIFDs, such as smaller copies "
                 "or the raw pixels of a camera) cannot be kept"
             )
-            self.warnings.append(Loss(text))
         chosen = [self._readings[page] for page in self.pages.indices if page in self._readings]
-        self.warnings += [Loss(text) for text in reading_losses(chosen)]
+        yield from reading_losses(chosen)
         further = count_further_images(self.details)
         if further:
-            text = (
+            yield (
                 f"the description of ImageJ promises {plural(further, 'further image')} without a "
                 "directory: only the first is read (save the stack as OME-TIFF to have all)"
             )
-            self.warnings.append(Loss(text))
-        self.warnings += drain_log()
 
 
 def _page_readings(file: VipsFile, rules: ReadingRules, count: int) -> dict[int, PageReading]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from io import BufferedReader
 from itertools import chain
@@ -164,14 +165,10 @@ def _start_of(path: Path | None, stdin: BinaryIO | None) -> bytes:
     """The first bytes of a file, or of what has come through a pipe; empty if they are unknown."""
     if path is None:
         stream = _given(stdin)
-        if not isinstance(stream, BufferedReader):
-            return b""
-        try:
-            return stream.peek(_START)[:_START]
-        except OSError:
-            return b""
-    try:
-        with path.open("rb") as file:
-            return file.read(_START)
-    except OSError:
+        if isinstance(stream, BufferedReader):
+            with suppress(OSError):
+                return stream.peek(_START)[:_START]
         return b""
+    with suppress(OSError), path.open("rb") as file:
+        return file.read(_START)
+    return b""

@@ -105,10 +105,12 @@ def _outside(numbers: Any, lowest: int, highest: int) -> bool:
     return bool(numbers.max() > highest)
 
 
-# The offset from UTC behind a time of day: a word for none, or sign, hours and minutes, if any.
+# The offset from UTC behind a time of day: a word for UTC itself, or a sign and hours, and minutes
+# if they are written.
 OFFSET = re.compile(
     rb"(?::\d\d|T\d{4}|T\d{6})(?:[.,]\d+)?\s*(?:[AaPp][Mm]\s*)?"
-    rb"(?:([Zz]|UTC|GMT)|([+-])(\d\d)(?::?(\d\d))?)(?!\d)"
+    rb"(?:(?P<utc>[Zz]|UTC|GMT)|(?P<sign>[+-])(?P<hours>\d\d)(?:(?P<colon>:)?(?P<minutes>\d\d))?)"
+    rb"(?!\d)"
 )
 # A date in ISO form to the second, which may still be none: 2024-02-30, 2024-01-31 24:00.
 _ISO = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ]\d\d:\d\d(?::\d\d)?)?")

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from convcli.array_types import IntArray
 
 _DIRECTIVE = re.compile(r"(%[A-Za-z%])")
-# What may stand for a directive. Of these, %d, %m, %H and %I may have one digit or two.
+# Directives that stand for one digit or two.
+_MAY_BE_SHORT = frozenset({"%d", "%m", "%H", "%I"})
+# Patterns of what may stand for a directive.
 _TEXT_OF = {
-    **dict.fromkeys(("%d", "%m", "%H", "%I"), r"\d{1,2}"),
+    **dict.fromkeys(_MAY_BE_SHORT, r"\d{1,2}"),
     **dict.fromkeys(("%y", "%M", "%S"), r"\d\d"),
     **dict.fromkeys(("%a", "%A", "%b", "%B", "%Z"), r"\w+?"),
     "%Y": r"\d{4}",
@@ -23,7 +25,6 @@ _TEXT_OF = {
     "%p": r"[AaPp][Mm]",
     "%z": r"(?:Z|[+-]\d\d(?::?\d\d)?)",
 }
-_MAY_BE_SHORT = frozenset({"%d", "%m", "%H", "%I"})
 
 
 @dataclass(frozen=True)

@@ -194,8 +194,8 @@ class TimesAsText:
         if not form:
             return _iso(wall, self.example)
         zone = OFFSET.search(self.example)
-        if zone is None or zone[1]:
-            word = zone[1].decode() if zone else ""
+        if zone is None or zone["utc"]:
+            word = zone["utc"].decode() if zone else ""
             return spelling.texts(instants, form.replace("%z", word).replace("%Z", word))
         offsets = wall - instants
         texts = np.empty(len(rows), object)
@@ -225,10 +225,10 @@ def _offset_text(offset: int, example: re.Match[bytes]) -> str:
     minutes = abs(offset) // 60_000_000_000
     hours, rest = divmod(minutes, 60)
     sign = "-" if offset < 0 else "+"
-    if example[4] is None and rest == 0:
+    if example["minutes"] is None and rest == 0:
         return f"{sign}{hours:02d}"
     colon = ":"
-    if example[4] is not None and not example[0].endswith(b":" + example[4]):
+    if example["minutes"] and not example["colon"]:
         colon = ""
     return f"{sign}{hours:02d}{colon}{rest:02d}"
 

@@ -158,8 +158,10 @@ def _inferred_notations(times: TimeColumn) -> list[tuple[Notation, Moments]]:
         dates = DateNotation(read_iso, read_alike=read_alike)
         return [(dates, dates.moments(times))]
     if ISO_WITH_OFFSET.fullmatch(first):
-        hours_only = first[-3:-2] in {b"+", b"-"}
-        form = next(iter(_formats_of(first + b"00" if hours_only else first)), "")
+        has_hours_only = first[-3:-2] in {b"+", b"-"}
+        # pandas finds no format for 18:00-05, and finds that of 18:00-0500.
+        formats = _formats_of(first + b"00" if has_hours_only else first)
+        form = formats[0] if formats else ""
         in_utc = DateNotation(read_iso_with_offset, form)
         return [(in_utc, in_utc.moments(times))]
     return _pandas_notations(times, texts, first)

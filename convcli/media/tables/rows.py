@@ -144,10 +144,11 @@ def _without_blank_lines(
     wrong = np.flatnonzero((counts != width) & ~blank)
     if len(wrong):
         first = wrong[0]
-        line = records.line + records.parsed.count(dialect.newline, 0, starts[first])
-        text = records.parsed[starts[first] : stops[first]].rstrip(b"\r")
-        hint = _hint_for(text, dialect, width=width, count=int(counts[first]))
-        raise _wrong_cell_count(f"{name}, line {line}", width, int(counts[first]), hint)
+        start = int(starts[first])
+        line = records.line + records.parsed.count(dialect.newline, 0, start)
+        text = records.parsed[start : stops[first]].rstrip(b"\r")
+        place = f"{name}, line {line}"
+        raise _wrong_cell_count(place, text, dialect, width=width, count=int(counts[first]))
     keep = np.ones(len(separators), np.bool_)
     keep[ends[blank]] = False
     return separators[keep].reshape(-1, width), starts[~blank]
@@ -172,8 +173,11 @@ def _are_blank(
     return blank
 
 
-def _wrong_cell_count(place: str, width: int, count: int, hint: str) -> InputError:
+def _wrong_cell_count(
+    place: str, line: bytes, dialect: Dialect, *, width: int, count: int
+) -> InputError:
     """The error for a line of `count` cells in a table of `width` columns."""
+    hint = _hint_for(line, dialect, width=width, count=count)
     noun = "cell" if width == 1 else "cells"
     return InputError(
         f"{place}: expected {width} {noun} as in the first line, got {count}", hint=hint

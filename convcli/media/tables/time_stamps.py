@@ -200,10 +200,10 @@ def _ends_with_offset(text: bytes) -> bool:
 
 def _offset(text: bytes) -> int:
     match = OFFSET.search(text)
-    if match is None or match[1]:
+    if match is None or match["utc"]:
         return 0
-    minutes = 60 * int(match[3]) + int(match[4] or 0)
-    sign = -1 if match[2] == b"-" else 1
+    minutes = 60 * int(match["hours"]) + int(match["minutes"] or 0)
+    sign = -1 if match["sign"] == b"-" else 1
     return sign * minutes * 60 * SECOND
 
 

@@ -20,7 +20,6 @@ from convcli.media.audio.metadata.caf import info_entries
 from convcli.media.audio.metadata.channel_masks import (
     LAYOUT,
     commented_mask,
-    is_usual,
     layout_of,
     with_mask,
     without_mask,
@@ -35,10 +34,10 @@ from convcli.media.audio.metadata.container import Chunk
 from convcli.media.audio.metadata.id3 import id3_frame_names
 from convcli.media.audio.metadata.riff import INFO_NAMES, info_items
 from convcli.media.audio.wav import SUBFORMAT
-from convcli.signals import USUAL_MASKS
+from convcli.speakers import is_usual, usual_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from convcli.media.audio.reader import AudioDetails
 
@@ -48,12 +47,12 @@ _COMMON_CHUNKS = frozenset({b"ID3v1", b"NAME", b"AUTH", b"(c) ", b"ANNO"})
 _LOUDNESS_TAGS = re.compile(
     rb"(?i:replaygain_(?:track|album)_(?:gain|peak)|r128_(?:track|album)_gain)"
 )
-# Formats, besides WAV, that can say which loudspeakers the channels are for, and those that say it
-# of a number of channels.
+# Formats, besides WAV, that can say which speakers the channels are for, and those in which the
+# number of channels says it.
 _TELL_SPEAKERS = frozenset({"FLAC", "CAF", WAVE_64})
 _HAVE_USUAL_SPEAKERS = frozenset({"OGG"})
-# What these say is of each channel of the input: the tracks of the audio definition model (ITU-R
-# BS.2088), and the layout in an AIFF.
+# Chunks with an entry for each channel of the input: the tracks of the audio definition model
+# (ITU-R BS.2088), and the channel layout of an AIFF.
 _OF_EACH_CHANNEL = frozenset({b"chna", b"CHAN"})
 _COMMON_FRAMES = frozenset(b"TIT2 TPE1 TALB TDRC TYER TRCK TCON COMM TCOP TSSE TENC".split())
 
@@ -76,15 +75,10 @@ class Metadata:
 
 @dataclass(frozen=True, kw_only=True)
 class Speakers:
-    """The channels of the output, and a mask of their loudspeakers, 0 if they are not known."""
+    """The number of channels of the output, and the mask of their speakers."""
 
     channels: int
     mask: int
-
-    @property
-    def are_usual(self) -> bool:
-        """Whether so many channels have these loudspeakers where a file does not say."""
-        return self.mask in (0, USUAL_MASKS.get(self.channels))
 
 
 def carry_metadata(
@@ -102,13 +96,9 @@ def carry_metadata(
     else:
         carried = container.convert(details.tags, tuple(chunks))
         replaces_tags = container.chunks_replace_tags
-    tags = {}
+    tags: Mapping[str, str] = {}
     if not (carried and replaces_tags):
-        tags = {
-            name: text
-            for name, text in details.tags.items()
-            if text and name in container.libsndfile_tags
-        }
+        tags = container.tags_of_libsndfile(details.tags)
     if not same_kind:
         if not any(chunk.is_id3 for chunk in carried):
             lost += _lost_tags(details.tags, container.own_tags.union(tags))
@@ -117,16 +107,17 @@ def carry_metadata(
                 lost += _beyond_common(chunk, carried)
     lost += _lost_about_channels(details, target, speakers)
     carried = _with_speakers(carried, details, target, speakers)
-    unique = tuple(dict.fromkeys(lost))
-    measured: list[str] = []
-    for chunk in carried:
-        measured += _loudness_in(chunk)
-    once = tuple(dict.fromkeys(measured))
-    return Metadata(chunks=carried, tags=tags, lost=unique, measured=once)
+    measured = [name for chunk in carried for name in _loudness_in(chunk)]
+    return Metadata(chunks=carried, tags=tags, lost=_unique(lost), measured=_unique(measured))
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    """Names in their order, each once."""
+    return tuple(dict.fromkeys(names))
 
 
 def _moved_chunks(details: AudioDetails, shift: Shift) -> tuple[list[Chunk], list[str]]:
-    """The metadata without the mask of the loudspeakers, and the names of what is damaged."""
+    """The metadata without the mask of the speakers, and the names of what is damaged."""
     chunks, damaged = [], []
     for chunk in details.chunks:
         if chunk.name == LAYOUT:
@@ -141,15 +132,18 @@ def _moved_chunks(details: AudioDetails, shift: Shift) -> tuple[list[Chunk], lis
 def _with_speakers(
     chunks: tuple[Chunk, ...], details: AudioDetails, target: str, speakers: Speakers
 ) -> tuple[Chunk, ...]:
-    """Say in a FLAC or CAF what the channels are for, unless their number says it."""
-    mask = speakers.mask
+    """The chunks of a FLAC or CAF, which say the speakers unless the number of channels does."""
+    mask, channels = speakers.mask, speakers.channels
     layouts = _kept_layouts(details, speakers)
-    was_told = bool(layouts) or commented_mask(details.chunks) is not None
     if target == "CAF" and layouts:
         return (*chunks, *layouts)
-    if target == "CAF" and mask and (not speakers.are_usual or speakers.channels > 2):
+    if mask == 0:
+        return chunks
+    is_other = mask != usual_mask(channels)
+    if target == "CAF" and (is_other or channels > 2):
         return (*chunks, layout_of(mask))
-    if target == "FLAC" and mask and (not speakers.are_usual or was_told):
+    was_told = bool(layouts) or commented_mask(details.chunks) is not None
+    if target == "FLAC" and (is_other or was_told):
         return with_mask(chunks, mask)
     return chunks
 
@@ -164,8 +158,9 @@ def _kept_layouts(details: AudioDetails, speakers: Speakers) -> list[Chunk]:
 def _lost_about_channels(details: AudioDetails, target: str, speakers: Speakers) -> list[str]:
     """What a file of the format `target` cannot say of the channels."""
     lost = []
-    is_same_kind = details.kind_end in (None, SUBFORMAT) or details.channels != speakers.channels
-    if not is_same_kind and target not in WAV_KINDS:
+    is_ambisonic = details.kind_end not in (None, SUBFORMAT)
+    same_channels = details.channels == speakers.channels
+    if is_ambisonic and same_channels and target not in WAV_KINDS:
         lost.append("kind of samples (ambisonic)")
     has_other_order = speakers.mask == 0 and bool(_kept_layouts(details, speakers))
     if (has_other_order and target != "CAF") or _loses_mask(target, speakers):

@@ -1,6 +1,7 @@
-"""The loudspeakers that the channels of a sound are for, as a mask with a bit for each.
+"""How files other than WAV say which speakers their channels are for, as masks of `speakers.py`.
 
-Bits: WAVE_FORMAT_EXTENSIBLE (Microsoft 2001). Layouts: CAF (Apple 2006).
+FLAC has a comment (RFC 9639, section 8.6.2), CAF a channel layout (Apple 2006). In Vorbis and Opus,
+and in a FLAC without that comment, the number of channels says it.
 """
 
 from __future__ import annotations
@@ -11,19 +12,11 @@ from typing import TYPE_CHECKING
 
 from convcli.media.audio.metadata.comments import COMMENTS, join_comments, split_comments
 from convcli.media.audio.metadata.container import Chunk
-from convcli.signals import USUAL_MASKS
+from convcli.speakers import usual_mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# The bits in their order, by the names that FFmpeg has for the loudspeakers.
-_LOUDSPEAKERS = (
-    "FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR", "TC", "TFL", "TFC", "TFR",
-    "TBL", "TBC", "TBR",
-)  # fmt: skip
-# A pair of surround channels is that at the side or at the back.
-_BACK_PAIR, _SIDE_PAIR = 0x30, 0x600
-# RFC 9639, section 8.6.2.
 _MASK_COMMENT = b"WAVEFORMATEXTENSIBLE_CHANNEL_MASK"
 # The chunk of a CAF: a tag, a mask, and a number of descriptions. A tag is the number of a layout
 # and that of channels; these layouts have the order of a mask.
@@ -42,22 +35,9 @@ _LAYOUT_MASKS = {
 _HEXADECIMAL = re.compile(rb"\s*0[xX]([0-9a-fA-F]{1,8})\s*")
 
 
-def usual_mask(channels: int) -> int:
-    """What three and more channels are for where a file does not say; 0 where nothing is usual."""
-    return USUAL_MASKS.get(channels, 0) if channels > 2 else 0
-
-
-def named_mask(names: list[str]) -> int:
-    """The mask of loudspeakers by FFmpeg's names; 0 if one has no bit, or they are not in order.
-
-    >>> hex(named_mask(["FL", "FR", "FC", "LFE", "SL", "SR"]))
-    '0x60f'
-    """
-    if not set(names) <= set(_LOUDSPEAKERS):
-        return 0
-    bits = [_LOUDSPEAKERS.index(name) for name in names]
-    is_ordered = bits == sorted(set(bits))
-    return sum(1 << bit for bit in bits) if is_ordered else 0
+def implied_mask(channels: int) -> int:
+    """The mask of so many channels in a FLAC or Ogg; 0 for mono and stereo, which need none."""
+    return usual_mask(channels) if channels > 2 else 0
 
 
 def commented_mask(chunks: Iterable[Chunk]) -> int | None:
@@ -73,7 +53,7 @@ def commented_mask(chunks: Iterable[Chunk]) -> int | None:
 
 
 def without_mask(chunk: Chunk) -> Chunk:
-    """Comments without that about loudspeakers; any other chunk as it is."""
+    """Comments without that about speakers; any other chunk as it is."""
     if chunk.name != COMMENTS:
         return chunk
     vendor, comments = split_comments(chunk.body)
@@ -82,7 +62,7 @@ def without_mask(chunk: Chunk) -> Chunk:
 
 
 def with_mask(chunks: tuple[Chunk, ...], mask: int) -> tuple[Chunk, ...]:
-    """The chunks of a FLAC with a comment about loudspeakers."""
+    """The chunks of a FLAC with a comment about speakers."""
     added = b"%b=0x%X" % (_MASK_COMMENT, mask)
     comments = [chunk for chunk in chunks if chunk.name == COMMENTS]
     if not comments:
@@ -102,16 +82,8 @@ def layout_mask(chunks: Iterable[Chunk]) -> int:
 
 
 def layout_of(mask: int) -> Chunk:
-    """The chunk of a CAF for these loudspeakers."""
+    """The chunk of a CAF for these speakers."""
     return Chunk(LAYOUT, _LAYOUT.pack(_IS_MASK, mask, 0))
-
-
-def is_usual(mask: int, channels: int) -> bool:
-    """Whether channels are for what they are for without a mask, at the side or at the back."""
-    masks = {mask}
-    if mask & (_SIDE_PAIR | _BACK_PAIR) == _SIDE_PAIR:
-        masks.add(mask ^ _SIDE_PAIR ^ _BACK_PAIR)
-    return USUAL_MASKS.get(channels) in masks
 
 
 def _is_mask(comment: bytes) -> bool:

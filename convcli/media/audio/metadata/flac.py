@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO
 
-from convcli.media.audio.metadata.channel_masks import commented_mask, usual_mask
+from convcli.media.audio.metadata.channel_masks import commented_mask, implied_mask
 from convcli.media.audio.metadata.comments import (
     COMMENTS,
     CommentContainer,
@@ -40,7 +40,7 @@ class FlacContainer(CommentContainer):
         """What a comment says, else what the format says of so many channels."""
         del stream
         mask = commented_mask(chunks)
-        return usual_mask(channels) if mask is None else mask
+        return implied_mask(channels) if mask is None else mask
 
     def write(self, file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
         """Replace the comments and padding that libsndfile wrote; the vendor stays libsndfile."""

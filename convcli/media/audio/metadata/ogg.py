@@ -10,7 +10,7 @@ from itertools import count
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.dataclass import dataclass
-from convcli.media.audio.metadata.channel_masks import usual_mask
+from convcli.media.audio.metadata.channel_masks import implied_mask
 from convcli.media.audio.metadata.comments import (
     COMMENTS,
     CommentContainer,
@@ -19,6 +19,7 @@ from convcli.media.audio.metadata.comments import (
     with_vendor,
 )
 from convcli.media.audio.metadata.container import Chunk, overwrite, replace_head
+from convcli.speakers import OPUS_HEAD, channels_are_speakers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,10 +32,8 @@ _LONGEST_PAGE = 1 << 16
 _SEGMENT = 255
 # The closing byte of a comment packet, by the mark at its start: of Vorbis and of Opus.
 _CLOSING_BYTES = {b"\x03vorbis": b"\x01", b"OpusTags": b""}
-# The first packet of Opus, which says how many frames precede the sound.
-_OPUS_HEAD = b"OpusHead"
-# Its byte 18 says what the channels are: 0 and 1 are loudspeakers.
-_OPUS_FAMILY, _LOUDSPEAKERS = 18, (0, 1)
+# Where the first packet of Opus says how many frames precede the sound.
+_FRAMES_BEFORE = slice(10, 12)
 _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -69,12 +68,10 @@ class OggContainer(CommentContainer):
         yield Chunk(COMMENTS, join_comments(vendor, comments))
 
     def speaker_mask(self, stream: BinaryIO, chunks: tuple[Chunk, ...], channels: int) -> int:
-        """What the format says of so many channels, unless Opus says that they are others."""
+        """What the number of channels says, unless those of an Opus are not for speakers."""
         del chunks
         _, packets = _read_header_packets(stream)
-        head = packets[0]
-        are_others = head.startswith(_OPUS_HEAD) and head[_OPUS_FAMILY] not in _LOUDSPEAKERS
-        return 0 if are_others else usual_mask(channels)
+        return implied_mask(channels) if channels_are_speakers(packets[0]) else 0
 
     def write(self, file: BinaryIO, chunks: tuple[Chunk, ...]) -> None:
         """Replace the comments; the vendor stays the encoder's."""
@@ -216,8 +213,8 @@ def later_streams(stream: BinaryIO) -> LaterStreams | None:
             continue
         frames[page.serial] = max(page.granule, frames.get(page.serial, 0))
         size += len(page.to_bytes())
-        if page.body.startswith(_OPUS_HEAD):
-            skipped[page.serial] = int.from_bytes(page.body[10:12], "little")
+        if page.body.startswith(OPUS_HEAD):
+            skipped[page.serial] = int.from_bytes(page.body[_FRAMES_BEFORE], "little")
     found = sum(frames.values()) - sum(skipped.values())
     return LaterStreams(max(0, found), size)
 

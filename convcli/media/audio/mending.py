@@ -19,6 +19,7 @@ from convcli.media.audio.flac_frames import (
     is_whole_frame,
 )
 from convcli.media.audio.metadata import ogg
+from convcli.media.audio.metadata.caf import UNTIL_END
 from convcli.media.audio.metadata.flac import flac_blocks
 from convcli.media.audio.mp3_frames import (
     LARGEST_FRAME_BYTES,
@@ -27,7 +28,7 @@ from convcli.media.audio.mp3_frames import (
     frames_from,
     mp3_start,
 )
-from convcli.media.audio.promised import UNTIL_END, caf_samples
+from convcli.media.audio.promised import caf_samples
 from convcli.media.audio.voc import others_in_voc, sound_block, true_voc_size
 from convcli.sndfile import WatchedFile
 from convcli.units import plural

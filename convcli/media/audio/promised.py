@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from convcli.errors import InputError
 from convcli.media.audio import wav
+from convcli.media.audio.metadata import w64
+from convcli.media.audio.metadata.caf import UNTIL_END
 from convcli.media.audio.metadata.container import chunk_heads, is_chunk_name
 from convcli.media.audio.voc import sound_block
 
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
 # A size from here on is the mark of a writer that could not seek back; SoX has its own for AIFF.
 _UNFINISHED_RIFF, _UNFINISHED_AIFF = 0x7FFFF000, 0x7F000000
 _UNKNOWN = 0xFFFFFFFF
-# The size of the samples of a CAF that go on to the end of the file.
-UNTIL_END = -1
 # Larger chunks are damaged ones; a place behind them could not be sought.
 _LONGEST = 1 << 60
 # Bytes between the beginning of a chunk and its first sample.
@@ -28,7 +28,6 @@ _BEFORE_AIFF_SAMPLES, _BEFORE_CAF_SAMPLES = 16, 16
 _AVR_HEAD_BYTES, _AVR_FRAMES = 128, 26
 # The beginning of a NIST file, which holds the length of its header.
 _NIST_HEAD_BYTES, _LONGEST_NIST_HEAD = 16, 1 << 16
-_W64_ID_BYTES, _W64_HEAD_BYTES, _FIRST_W64_CHUNK = 16, 24, 40
 _MAT_HEAD_BYTES, _MAT_ORDER, _MAT_ARRAY = 128, 126, 14
 
 
@@ -100,7 +99,7 @@ def _end_in_caf(file: BinaryIO, _: int) -> int:
 def caf_samples(file: BinaryIO) -> tuple[int, int] | None:
     """The place of the data chunk of a CAF after its head, and its size; None if not known.
 
-    A program that could not seek back has left the size at UNTIL_END.
+    The size is UNTIL_END if the program that wrote the file could not seek back.
     """
     file.seek(8)
     while is_chunk_name((head := file.read(12))[:4]):
@@ -117,15 +116,9 @@ def caf_samples(file: BinaryIO) -> tuple[int, int] | None:
 
 
 def _end_in_w64(file: BinaryIO, _: int) -> int:
-    file.seek(_FIRST_W64_CHUNK)
-    while len(head := file.read(_W64_HEAD_BYTES)) == _W64_HEAD_BYTES:
-        size = int.from_bytes(head[_W64_ID_BYTES:], "little")
-        start = file.tell() - _W64_HEAD_BYTES
-        if head.startswith(b"data"):
-            return start + size
-        if not _W64_HEAD_BYTES <= size < _LONGEST:
-            return 0
-        file.seek(start + size + -size % 8)
+    for name, size in w64.chunk_heads(file):
+        if name == b"data":
+            return file.tell() + size
     return 0
 
 

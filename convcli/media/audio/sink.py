@@ -116,9 +116,7 @@ class AudioSink(FileSink):
         self._signal = signal
         self._like = like
         self._mask = mask_of(signal, like.mask, like.channels)
-        self._long_mark = RF64_MARK
-        if like.long_mark is not None and (options.format or "").upper() != "RF64":
-            self._long_mark = like.long_mark
+        self._long_mark = _long_mark_of(like, options)
         self._refuses_clipping = options.on_clip == "error"
         self.coding = choose_coding(
             like=(like.format, like.subtype), format=options.format, subtype=options.subtype
@@ -445,6 +443,12 @@ def _dithers(like: AudioDetails, coding: Coding, *, asked: bool) -> bool:
     is_plain = coding.subtype.startswith(("PCM_", "ALAC_")) and coding.subtype not in LOSSY
     loses_bits = bits_of(coding.subtype) < like.bits
     return is_plain and (asked or loses_bits)
+
+
+def _long_mark_of(like: AudioDetails, options: AudioOptions) -> bytes:
+    """The mark of a file with sizes of 64 bits: that of the input, unless RF64 is asked for."""
+    asks_for_rf64 = (options.format or "").upper() == "RF64"
+    return RF64_MARK if asks_for_rf64 or like.long_mark is None else like.long_mark
 
 
 def _valid_bits(like: AudioDetails, coding: Coding) -> int | None:

@@ -103,16 +103,24 @@ class WavHeader:
     def format_fields(self) -> bytes:
         """What describes the samples: 16 bytes, and an extension where more is to be said."""
         tag = _TAG_FLOAT if self.is_float else _TAG_PCM
-        valid_bits = self.bits or self.stored_bits
+        if not self._is_extensible:
+            return _format_fields(self, tag, self._valid_bits)
+        plain = _format_fields(self, _TAG_EXTENSIBLE, self.stored_bits)
+        extension = struct.pack("<HHIH", 22, self._valid_bits, self.mask, tag)
+        return plain + extension + self.kind_end
+
+    @property
+    def _valid_bits(self) -> int:
+        """Bits of a sample that are not always 0."""
+        return self.bits or self.stored_bits
+
+    @property
+    def _is_extensible(self) -> bool:
+        """Whether 16 bytes do not say all of the samples."""
         # Without the extension, a reader cannot know of whole bytes that are not valid.
-        has_unused_bytes = self.stored_bits - valid_bits >= 8
-        is_extensible = self.format == "WAVEX" or self.mask != 0 or has_unused_bytes
-        is_extensible = is_extensible or self.kind_end != SUBFORMAT
-        bits = self.stored_bits if is_extensible else valid_bits
-        body = _format_fields(self, _TAG_EXTENSIBLE if is_extensible else tag, bits)
-        if is_extensible:
-            body += struct.pack("<HHIH", 22, valid_bits, self.mask, tag) + self.kind_end
-        return body
+        has_unused_bytes = self.stored_bits - self._valid_bits >= 8
+        fills_extension = self.mask != 0 or self.kind_end != SUBFORMAT
+        return self.format == "WAVEX" or fills_extension or has_unused_bytes
 
     def to_bytes(self, data_bytes: int | None, *, room: bool = False) -> bytes:
         """The bytes before the first sample.
@@ -168,7 +176,7 @@ def read_header(stream: Readable, *, name: str) -> WavHeader:
             break
         body = _read_chunk_body(stream, tag, size, name)
         if tag == b"fmt ":
-            header = _read_format(body, name)
+            header = read_format(body, name)
         elif tag == b"ds64" and len(body) >= 16:
             long_size = int.from_bytes(body[8:16], "little")
         elif tag not in NOT_METADATA:
@@ -255,7 +263,8 @@ def _data_bytes(size: int, long_size: int | None) -> int | None:
     return size
 
 
-def _read_format(body: bytes, name: str) -> WavHeader:
+def read_format(body: bytes, name: str) -> WavHeader:
+    """What a chunk `fmt ` says of the samples. InputError if it is damaged."""
     if len(body) < 16:
         raise InputError(
             f"{name}: the WAV header has a 'fmt ' chunk of {len(body)} bytes, expected 16 or more"

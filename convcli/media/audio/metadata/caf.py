@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 _HEAD_BYTES = 8
 # Chunks that describe the samples, which libsndfile writes by itself, or that only leave room.
 _OF_SAMPLES = frozenset({b"desc", b"data", b"pakt", b"kuki", b"free", b"peak", b"ovvw", b"regn"})
-_UNTIL_END = -1
+# The size of samples that go on to the end of the file.
+UNTIL_END = -1
 
 
 class CafContainer(Container):
@@ -34,7 +35,7 @@ class CafContainer(Container):
         stream.seek(_HEAD_BYTES)
         while len(head := stream.read(12)) == 12:
             name, size = head[:4], int.from_bytes(head[4:], "big", signed=True)
-            if size == _UNTIL_END or not is_chunk_name(name):
+            if size == UNTIL_END or not is_chunk_name(name):
                 return
             if size < 0:
                 raise ValueError(f"a block of {size} bytes")
@@ -44,7 +45,7 @@ class CafContainer(Container):
                 yield Chunk(name, read_exactly(stream, size))
 
     def speaker_mask(self, stream: BinaryIO, chunks: tuple[Chunk, ...], channels: int) -> int:
-        """What the layout says, if it has the order of a mask."""
+        """What the channel layout says, unless its channels have another order than a mask."""
         del stream, channels
         return layout_mask(chunks)
 

@@ -37,7 +37,7 @@ from convcli.media.audio.wav import SUBFORMAT
 from convcli.speakers import is_usual, usual_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from convcli.media.audio.reader import AudioDetails
 
@@ -51,8 +51,8 @@ _LOUDNESS_TAGS = re.compile(
 # number of channels says it.
 _TELL_SPEAKERS = frozenset({"FLAC", "CAF", WAVE_64})
 _HAVE_USUAL_SPEAKERS = frozenset({"OGG"})
-# What these say is of each channel of the input: the tracks of the audio definition model (ITU-R
-# BS.2088), and the layout in an AIFF.
+# Chunks with an entry for each channel of the input: the tracks of the audio definition model
+# (ITU-R BS.2088), and the channel layout of an AIFF.
 _OF_EACH_CHANNEL = frozenset({b"chna", b"CHAN"})
 _COMMON_FRAMES = frozenset(b"TIT2 TPE1 TALB TDRC TYER TRCK TCON COMM TCOP TSSE TENC".split())
 
@@ -96,13 +96,9 @@ def carry_metadata(
     else:
         carried = container.convert(details.tags, tuple(chunks))
         replaces_tags = container.chunks_replace_tags
-    tags = {}
+    tags: Mapping[str, str] = {}
     if not (carried and replaces_tags):
-        tags = {
-            name: text
-            for name, text in details.tags.items()
-            if text and name in container.libsndfile_tags
-        }
+        tags = container.tags_of_libsndfile(details.tags)
     if not same_kind:
         if not any(chunk.is_id3 for chunk in carried):
             lost += _lost_tags(details.tags, container.own_tags.union(tags))
@@ -111,12 +107,13 @@ def carry_metadata(
                 lost += _beyond_common(chunk, carried)
     lost += _lost_about_channels(details, target, speakers)
     carried = _with_speakers(carried, details, target, speakers)
-    unique = tuple(dict.fromkeys(lost))
-    measured: list[str] = []
-    for chunk in carried:
-        measured += _loudness_in(chunk)
-    once = tuple(dict.fromkeys(measured))
-    return Metadata(chunks=carried, tags=tags, lost=unique, measured=once)
+    measured = [name for chunk in carried for name in _loudness_in(chunk)]
+    return Metadata(chunks=carried, tags=tags, lost=_unique(lost), measured=_unique(measured))
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    """Names in their order, each once."""
+    return tuple(dict.fromkeys(names))
 
 
 def _moved_chunks(details: AudioDetails, shift: Shift) -> tuple[list[Chunk], list[str]]:
@@ -161,8 +158,9 @@ def _kept_layouts(details: AudioDetails, speakers: Speakers) -> list[Chunk]:
 def _lost_about_channels(details: AudioDetails, target: str, speakers: Speakers) -> list[str]:
     """What a file of the format `target` cannot say of the channels."""
     lost = []
-    is_same_kind = details.kind_end in (None, SUBFORMAT) or details.channels != speakers.channels
-    if not is_same_kind and target not in WAV_KINDS:
+    is_ambisonic = details.kind_end not in (None, SUBFORMAT)
+    same_channels = details.channels == speakers.channels
+    if is_ambisonic and same_channels and target not in WAV_KINDS:
         lost.append("kind of samples (ambisonic)")
     has_other_order = speakers.mask == 0 and bool(_kept_layouts(details, speakers))
     if (has_other_order and target != "CAF") or _loses_mask(target, speakers):

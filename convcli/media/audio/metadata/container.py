@@ -94,6 +94,10 @@ class Container:
         del chunks
         return found
 
+    def tags_of_libsndfile(self, tags: Mapping[str, str]) -> Mapping[str, str]:
+        """The tags that libsndfile can store in such a file."""
+        return {name: text for name, text in tags.items() if text and name in self.libsndfile_tags}
+
     def speaker_mask(self, stream: BinaryIO, chunks: tuple[Chunk, ...], channels: int) -> int:
         """The mask of the speakers, as in `speakers.py`; 0 if they are not known."""
         del stream, chunks, channels

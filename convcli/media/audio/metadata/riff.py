@@ -81,10 +81,12 @@ class WavContainer(Container):
 
 
 def frames_of_blocks(stream: BinaryIO, channels: int, decoded: int) -> int:
-    """How many frames of a WAV whose codec makes blocks were coded, of those that it gives.
+    """The frames of a WAV whose codec makes blocks, without those that fill up the last block.
 
-    What fills up the last block is not counted by the chunk `fact`. libsndfile divides that number
-    by the number of channels for IMA ADPCM.
+    The chunk `fact` has their number. In a file of IMA ADPCM that libsndfile wrote, it is divided
+    by the number of channels, and all frames are taken.
+
+    decoded : frames of all blocks
     """
     counted = block = 0
     for name, size in chunk_heads(stream, "little"):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, BinaryIO
 
+from convcli.media.audio import wav
 from convcli.media.audio.metadata.container import Chunk, Container
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _HEAD, _FIRST_CHUNK = struct.Struct("<4s12sQ"), 40
-_EXTENSIBLE, _MASK_PLACE = 0xFFFE, 20
-_LONGEST = 1 << 60
+# Larger chunks are damaged ones.
+_LONGEST, _LONGEST_FORMAT = 1 << 60, 1 << 16
 
 
 class Wave64Container(Container):
@@ -21,16 +22,13 @@ class Wave64Container(Container):
     def speaker_mask(self, stream: BinaryIO, chunks: tuple[Chunk, ...], channels: int) -> int:
         """What the header says, as that of an extensible WAV."""
         del chunks, channels
-        for name, size in _chunk_heads(stream):
-            if name == b"fmt " and size < 1 << 16:
-                body = stream.read(size)
-                is_extensible = body[:2] == _EXTENSIBLE.to_bytes(2, "little")
-                found = body[_MASK_PLACE : _MASK_PLACE + 4]
-                return int.from_bytes(found, "little") if is_extensible else 0
+        for name, size in chunk_heads(stream):
+            if name == b"fmt " and size < _LONGEST_FORMAT:
+                return wav.read_format(stream.read(size), name="").mask
         return 0
 
 
-def _chunk_heads(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
+def chunk_heads(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
     """Yield the first four letters and the bytes of each chunk, with the stream at its body."""
     place = _FIRST_CHUNK
     while True:

@@ -56,6 +56,17 @@ def test_any_number_of_machines_finds_the_same_bits(words: list[str], sounds: Pa
     assert (sounds / "one.safetensors").read_bytes() == (sounds / "merged.safetensors").read_bytes()
 
 
+def test_sums_of_sounds_of_two_lengths_are_told(
+    sounds: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = sounds / "clean" / "0.wav"
+    samples, rate = soundfile.read(target)
+    soundfile.write(target, samples[:-100], rate, "FLOAT")
+    words = ["--taps", "3", "--delay", "1", "--partial", "sums.npz"]
+    assert main(["learn", "noisy/0.wav", "clean/0.wav", *words]) == 0
+    assert "noisy/0.wav and clean/0.wav differ in length" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("sounds")
 def test_missing_sums_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     # The share 7/7 has none of the five inputs.

@@ -416,13 +416,44 @@ def test_chunks_of_a_png_that_are_copied(program: Program, tmp_path: Path) -> No
     place = data.index(b"IDAT") - 4
     (tmp_path / "a.png").write_bytes(data[:place] + offsets + private + unsafe + data[place:])
     ended = program.run("image", "gain:1", "a.png", "-o", "b.png", cwd=tmp_path)
-    assert not ended.warnings
+    (told,) = ended.warnings
+    assert told.endswith("chunks of the PNG that are not kept: zzZZ")
     made = (tmp_path / "b.png").read_bytes()
     assert (offsets in made, private in made, unsafe in made) == (True, True, False)
     for words in (["downsample:2", "a.png", "-o", "c.png"], ["gain:1", "a.png", "-o", "d.tif"]):
         ended = program.run("image", *words, cwd=tmp_path)
         (told,) = ended.warnings
-        assert "chunks of the PNG that are not kept: oFFs, zzZz" in told
+        assert "chunks of the PNG that are not kept: oFFs, zzZZ, zzZz" in told
+
+
+BACKGROUND = chunk(b"bKGD", struct.pack(">3H", 255, 128, 0))
+
+
+@pytest.mark.parametrize(
+    ("encoded", "steps", "output", "lost"),
+    [
+        (BACKGROUND, "box:3", "b.png", ""),
+        (BACKGROUND, "downsample:2", "b.png", ""),
+        (BACKGROUND, "grey", "b.png", "bKGD"),
+        (BACKGROUND, "box:3", "b.tif", "bKGD"),
+        (chunk(b"sBIT", bytes([5, 6, 5])), "box:3", "b.png", "sBIT"),
+        (chunk(b"sBIT", bytes([8, 8, 8])), "box:3", "b.png", ""),
+        (chunk(b"tIME", bytes([7, 234, 1, 2, 3, 4, 5])), "box:3", "b.png", "tIME"),
+        (chunk(b"sPLT", b"ours\0\x08" + bytes(6)), "box:3", "b.png", "sPLT"),
+        (chunk(b"iDOT", bytes(28)), "box:3", "b.png", ""),
+    ],
+)
+def test_chunks_of_a_png_are_kept_or_told(
+    program: Program, tmp_path: Path, encoded: bytes, *, steps: str, output: str, lost: str
+) -> None:
+    x = np.zeros((4, 4, 3), np.uint8)
+    plain = pyvips.Image.new_from_array(x).copy(interpretation="srgb").pngsave_buffer()
+    (tmp_path / "a.png").write_bytes(plain[:33] + encoded + plain[33:])
+    done = program.run("image", steps, "a.png", "-o", output, cwd=tmp_path)
+    told = [line.rpartition(": ")[2] for line in done.warnings if "are not kept" in line]
+    assert (done.code, told) == (0, [lost] if lost else [])
+    is_kept = encoded in (tmp_path / output).read_bytes()
+    assert is_kept == (encoded == BACKGROUND and not lost)
 
 
 def test_the_palette_of_a_tiff_is_told(program: Program, tmp_path: Path) -> None:

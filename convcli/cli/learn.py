@@ -213,7 +213,7 @@ def _run_facts(learned: LearnedFile, inputs: LearnInputs | None) -> RunFacts:
     warnings = list(model.warnings)
     given: list[InputFacts] = []
     if inputs is not None:
-        warnings = [*inputs.late_warnings(), *inputs.length_warnings(), *warnings]
+        warnings = [*inputs.late_warnings(), *warnings]
         given = inputs.facts()
     if model.interrupted and model.facts.training is not None:
         last = model.facts.training.epochs

@@ -64,17 +64,18 @@ class LearnInputs:
         return found
 
     def late_warnings(self) -> Iterator[str]:
-        """Warnings about what was found while the files were read."""
+        """Warnings about what was found while the files were read, their lengths among it."""
         for page in self.pages:
             yield from page.late_warnings
+        yield from self._length_warnings()
 
     def all_warnings(self) -> Iterator[str]:
         """Everything that is odd about the files, after they were read."""
         for page in self.pages:
-            yield from page.all_warnings
-        yield from self.length_warnings()
+            yield from page.warnings
+        yield from self.late_warnings()
 
-    def length_warnings(self) -> Iterator[str]:
+    def _length_warnings(self) -> Iterator[str]:
         """One warning for each pair whose input and target differ in length."""
         for (source, target), pair in zip(self.files, self.pairs, strict=True):
             if target is None or pair.target is None or pair.target_rate is not None:

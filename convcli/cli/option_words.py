@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 # What word processors and web pages make of a minus sign.
 _DASHES = "\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}\N{NON-BREAKING HYPHEN}"
-_LONG_WITH_ONE = re.compile(r"-[A-Za-z][A-Za-z-]{2,}")
+# An option of several letters with one minus sign, as ImageMagick has them.
+LONG_WITH_ONE = re.compile(r"-[A-Za-z][A-Za-z-]{2,}")
 # The beginning of a FILTER with a minus: -2 * x, -x, -(x - 1).
 _BEGINS_LIKE_FILTER = re.compile(r"-(\W*\d|\s|x\b|\()")
 
@@ -77,23 +78,27 @@ class Options:
         """Raise RequestError for an option with one minus sign in place of two, or with a dash."""
         for place, word in self._before_the_end(words):
             name, equals, value = word.partition("=")
-            bare = name.lstrip(_DASHES)
-            if bare != name:
-                meant = f"-{bare}" if len(bare) == 1 else f"--{bare}"
-                fault = "begins with a dash, and an option with a minus sign"
-            else:
-                meant = f"-{name}"
-                fault = "has one minus sign, and an option of several letters has two"
-            if meant not in self.long and (bare == name or meant not in self.short):
+            meant = self._with_minus_signs(name)
+            if meant is None or self._is_other_notation(words, place):
                 continue
-            following = " ".join(words[place + 1 : place + 2])
-            if not self._is_other_notation(name, following):
-                raise RequestError(f"{name} {fault}", hint=f"{meant}{equals}{value}")
+            fault = "has one minus sign, and an option of several letters has two"
+            if name.startswith(tuple(_DASHES)):
+                fault = "begins with a dash, and an option with a minus sign"
+            raise RequestError(f"{name} {fault}", hint=f"{meant}{equals}{value}")
 
-    def _is_other_notation(self, name: str, following: str) -> bool:
+    def _with_minus_signs(self, name: str) -> str | None:
+        """The option that is meant by a word with other signs before it; None if it is none."""
+        bare = name.lstrip(_DASHES)
+        if bare == name:
+            meant = f"-{name}"
+            return meant if meant in self.long else None
+        meant = f"-{bare}" if len(bare) == 1 else f"--{bare}"
+        return meant if meant in self.takes_value else None
+
+    def _is_other_notation(self, words: Sequence[str], place: int) -> bool:
         from convcli.cli.word_order import is_other_notation
 
-        return is_other_notation(self.command, name, following)
+        return is_other_notation(self.command, words, place)
 
     def refuse_unknown(self, words: Sequence[str]) -> None:
         """Raise RequestError for a word that has the form of an option, and is none."""
@@ -136,7 +141,7 @@ class Options:
 
         word : what the option was read from
         """
-        if option.startswith("--") or _LONG_WITH_ONE.fullmatch(word):
+        if option.startswith("--") or LONG_WITH_ONE.fullmatch(word):
             name = word.partition("=")[0].lstrip("-")
             return nearest(f"--{name}", self.long)
         return option.swapcase() if option.swapcase() in self.takes_value else None

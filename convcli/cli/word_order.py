@@ -9,12 +9,17 @@ import re
 import shlex
 from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from convcli.cli.option_words import LONG_WITH_ONE
 from convcli.designs.elsewhere import answer_to
 from convcli.errors import RequestError
 from convcli.places import is_file
 from convcli.planning.grammar import parse
 from convcli.planning.other_notations import step_here, step_named
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # The commands whose first word is a FILTER.
 _FILTERING = ("audio", "csv", "image")
@@ -74,7 +79,7 @@ def hint_for_options(words: list[str]) -> str | None:
     for word in given:
         rest += word.split() if re.match(r"-[A-Za-z]", word) else [word]
     for place, word in enumerate(rest):
-        if re.fullmatch(r"-[A-Za-z][A-Za-z-]{2,}", word):
+        if LONG_WITH_ONE.fullmatch(word):
             return _hint_for_option(command, rest, place)
         if place and re.match(r"-\.?\d", word):
             step = step_here(f"{rest[place - 1]} {word}", parse)
@@ -83,11 +88,20 @@ def hint_for_options(words: list[str]) -> str | None:
     return None
 
 
-def is_other_notation(command: str, option: str, following: str) -> bool:
-    """Whether an option and the word after it are a step of ImageMagick: -edge 1."""
-    if command not in _FILTERING or not _VALUE.match(following):
+def is_other_notation(command: str, words: Sequence[str], place: int) -> bool:
+    """Whether the word at a place is an option of ImageMagick, and with its value a step: -edge 1.
+
+    words : those after the command
+    """
+    values = _values_after(words, place)
+    if command not in _FILTERING or not values:
         return False
-    return step_here(f"{option[1:]} {following}", parse) is not None
+    return step_here(f"{words[place][1:]} {values[0]}", parse) is not None
+
+
+def _values_after(words: Sequence[str], place: int) -> list[str]:
+    """The number after the word at a place, if there is one."""
+    return [word for word in words[place + 1 : place + 2] if _VALUE.match(word)]
 
 
 def hint_without_command(words: list[str]) -> str | None:
@@ -135,10 +149,11 @@ def _in_order(command: str, words: list[str]) -> str:
 def _hint_for_option(command: str, words: list[str], place: int) -> str | None:
     """The hint for an option of ImageMagick such as -blur, which is a step here, or None."""
     name = words[place][1:]
-    value = [each for each in words[place + 1 : place + 2] if _VALUE.match(each)]
-    step = step_here(f"{name} {value[0]}", parse) if value else step_named(name, parse)
+    values = _values_after(words, place)
+    step = step_here(f"{name} {values[0]}", parse) if values else step_named(name, parse)
     if step is not None:
-        return _as_one_word(command, step, words[:place] + words[place + 1 + len(value) :])
+        after = place + 1 + len(values)
+        return _as_one_word(command, step, words[:place] + words[after:])
     answer = answer_to(name)
     return None if answer is None else answer.hint
 

@@ -95,7 +95,8 @@ def begun_windows(
     """
     sides = []
     for width, (_, after), stride in zip(widths, pads, step, strict=True):
-        sides.append((0, min(stride - 1, max(0, width - 1 - after))))
+        begun = max(0, width - 1 - after)
+        sides.append((0, min(stride - 1, begun)))
     return extended_input(sides, "shrink", text=text)
 
 

@@ -43,6 +43,11 @@ _POINTS_OF_SRGB = (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
 _NEAR_SRGB = 500
 _OTHER_CHUNKS = (RESOLUTION_CHUNK, b"eXIf", b"tEXt", b"zTXt", b"iTXt")
 _TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+# The colour behind a transparent picture, and the bits of a sample that the camera delivered.
+_BACKGROUND_CHUNK, _DELIVERED_BITS_CHUNK = b"bKGD", b"sBIT"
+# Chunks that hold pixels or say where they are: opacities, frames of an animation, of which there
+# is a warning of its own, and the index of Apple.
+_PIXEL_CHUNKS = (b"tRNS", b"fcTL", b"fdAT", b"iDOT")
 # Where and how large the picture is in the world, and the kind of a stereoscopic one.
 _PLACE_CHUNKS = (b"oFFs", b"sCAL", b"pCAL", b"sTER")
 _LOWER_CASE = 0x20
@@ -116,20 +121,25 @@ def _are_near(body: bytes, numbers: tuple[int, ...]) -> bool:
 
 def read_chunks(file: BinaryIO) -> Iterator[Chunk]:
     """The chunks of a PNG that describe it, (type, body), wherever they are in the file."""
-    wanted = (*_COLOUR_CHUNKS, *_OTHER_CHUNKS, ANIMATION_CHUNK)
     if file.read(len(SIGNATURE)) != SIGNATURE:
         return
     while len(head := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
         if kind == b"IEND":
             return
-        if not (kind in wanted or _is_copied(kind)) or length > _LARGEST_CHUNK:
+        if not _describes(kind) or length > _LARGEST_CHUNK:
             file.seek(length + 4, 1)
             continue
         body = file.read(length)
         if len(body) == length:
             yield kind, body
         file.seek(4, 1)
+
+
+def _describes(kind: bytes) -> bool:
+    """Whether a chunk describes the picture: no decoder needs it, and it belongs to no pixels."""
+    is_ancillary = bool(kind[0] & _LOWER_CASE)
+    return is_ancillary and kind not in _PIXEL_CHUNKS
 
 
 def _is_copied(kind: bytes) -> bool:
@@ -143,11 +153,36 @@ def _is_copied(kind: bytes) -> bool:
 
 
 def lost_chunks(request: WriteRequest) -> Iterator[str]:
-    """A warning about chunks that would be copied into a PNG of the same size."""
-    copied = [kind for kind, _ in request.details.chunks if _is_copied(kind)]
-    if copied and not _copies_chunks(request):
-        names = sorted({kind.decode("ascii", "replace") for kind in copied})
-        yield f"chunks of the PNG that are not kept: {', '.join(names)}"
+    """A warning about chunks that the output does not hold and no other warning names."""
+    known = (*_COLOUR_CHUNKS, *_OTHER_CHUNKS, ANIMATION_CHUNK)
+    lost = set()
+    for kind, body in request.details.chunks:
+        is_kept = kind in known or _is_kept(kind, request)
+        if not is_kept and not _says_nothing(kind, body, request.details):
+            lost.add(kind.decode("ascii", "replace"))
+    if lost:
+        yield f"chunks of the PNG that are not kept: {', '.join(sorted(lost))}"
+
+
+def _says_nothing(kind: bytes, body: bytes, details: ImageDetails) -> bool:
+    """Whether a chunk says that all bits of the samples count, as some programs always write."""
+    bits = 8 if details.palette else details.bits
+    return kind == _DELIVERED_BITS_CHUNK and set(body) <= {bits}
+
+
+def _is_kept(kind: bytes, request: WriteRequest) -> bool:
+    """Whether a chunk that belongs to neither colours nor metadata still holds in the output."""
+    if kind == _BACKGROUND_CHUNK:
+        return _keeps_background(request)
+    return _is_copied(kind) and _copies_chunks(request)
+
+
+def _keeps_background(request: WriteRequest) -> bool:
+    """Whether the samples of the output are those in which the background is stored."""
+    details = request.details
+    is_png = request.format.name == details.format
+    has_samples = request.layouts[0].bits == details.bits and not details.palette
+    return is_png and has_samples and request.same_colours
 
 
 def _copies_chunks(request: WriteRequest) -> bool:
@@ -191,8 +226,7 @@ def _kept_chunks(request: WriteRequest) -> list[Chunk]:
     kept: tuple[bytes, ...] = _OTHER_CHUNKS
     if request.same_colours:
         kept = _COLOUR_CHUNKS + _OTHER_CHUNKS
-    if _copies_chunks(request):
-        kept += tuple(kind for kind, _ in details.chunks if _is_copied(kind))
+    kept += tuple(kind for kind, _ in details.chunks if _is_kept(kind, request))
     bodies = [(kind, body) for kind, body in details.chunks if kind in kept]
     if details.exif:
         # The orientation in the block was applied to the pixels.

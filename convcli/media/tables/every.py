@@ -182,34 +182,43 @@ class RegularRows:
         numbers = np.arange(one.number + 1, later.number + 1)
         wall, instants = self._starts(numbers, one.last_offset)
         # A day that the zone left out begins when the next one does, and has no row.
-        lasts = instants[:-1] < instants[1:]
-        for shown, instant in zip(
-            wall[:-1][lasts].tolist(), instants[:-1][lasts].tolist(), strict=True
-        ):
-            self._ready.append(
-                RegularRow(row=later.first, kept=one.kept, means=None, wall=shown, instant=instant)
+        lasting = np.flatnonzero(np.diff(instants) > 0)
+        for each in lasting.tolist():
+            row = RegularRow(
+                row=later.first,
+                kept=one.kept,
+                means=None,
+                wall=int(wall[each]),
+                instant=int(instants[each]),
             )
+            self._ready.append(row)
 
     def _starts(self, numbers: IntArray, offset: int) -> tuple[IntArray, IntArray]:
         """Return where bins without rows begin, on the wall clock and since 1970.
 
         offset : of the wall clock from UTC in the last row before them
         """
-        stamper = self._stamper
         wall = self.bins.starts(numbers, offset)
+        instants = self._instants(wall, offset)
         if self.bins.on_wall_clock:
-            return wall, stamper.instants_on_wall(wall, offset)
-        instants = wall - offset
-        offsets = stamper.wall_at(instants, offset) - instants
+            return wall, instants
+        offsets = self._stamper.wall_at(instants, offset) - instants
         wall = self.bins.starts(numbers, offsets)
         return wall, wall - offsets
+
+    def _instants(self, wall: IntArray, offset: int) -> IntArray:
+        """Return when bins begin, in nanoseconds since 1970.
+
+        wall : when they begin on the wall clock, whose `offset` is that of rows near them
+        """
+        if self.bins.on_wall_clock:
+            return self._stamper.instants_on_wall(wall, offset)
+        return wall - offset
 
     def _put(self, one: _OpenBin) -> None:
         """Add the row of a bin that has rows."""
         wall = self.bins.starts(np.array([one.number]), one.offset)
-        instants = wall - one.offset
-        if self.bins.on_wall_clock:
-            instants = self._stamper.instants_on_wall(wall, one.offset)
+        instants = self._instants(wall, one.offset)
         row = RegularRow(
             row=one.row,
             kept=one.kept,

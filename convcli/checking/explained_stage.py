@@ -257,10 +257,9 @@ class ExplainedStage:
             max(1, (width - 1) // max(1, taps - 1))
             for width, taps in zip(found.size, stored, strict=True)
         )
-        kept: Any = (..., *(slice(None, None, step) for step in apart))
-        spaced = np.zeros_like(found.weights)
-        spaced[kept] = found.weights[kept]
-        return apart if np.array_equal(spaced, found.weights) else ones
+        taps = without_zeros(found.weights, apart)
+        others_are_zero = np.count_nonzero(taps) == np.count_nonzero(found.weights)
+        return apart if others_are_zero else ones
 
     def _sums(self) -> Iterator[SumFacts]:
         """Yield how each output is computed, the channels one after the other."""
@@ -340,6 +339,16 @@ def _exact_sum(products: Array) -> float:
 
 
 # -------------------------------------------------------------------------- transposed convolutions
+
+
+def without_zeros(weights: FloatArray, dilation: tuple[int, ...]) -> FloatArray:
+    """Weights without the zeros that a dilation puts between the taps.
+
+    weights : (..., *size), with a dilation for each axis of size
+    """
+    kept: Any = (..., *(slice(None, None, apart) for apart in dilation))
+    taps: FloatArray = weights[kept]
+    return taps
 
 
 def spread_facts(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from convcli.checking.explained_stage import without_zeros
 from convcli.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class _Padding:
 class _TorchWriter:
     """Writes stages as calls of torch.nn.functional."""
 
+    # What replaces a part of `StageFacts.nn_call` that torch has not: a slope for each channel.
     names: ClassVar[dict[str, str]] = {
         "leaky_relu({x}, {slope})": "prelu({x}[None], {slope}.flatten())[0]",
     }
@@ -124,7 +126,7 @@ class _TorchWriter:
     def conv(self, x: str, stage: StageFacts, padding: _Padding, number: str) -> tuple[str, str]:
         """The call of a convolution, and what its names mean."""
         arguments = f"{self.padded(x, padding)}, w{number}"
-        weights = _without_zeros(np.asarray(stage.laid), stage.dilation)
+        weights = without_zeros(np.asarray(stage.laid), stage.dilation)
         meaning = f"w{number} = {_weights_text(weights.tolist(), stage.divisor)}"
         if stage.bias:
             arguments += f", b{number}"
@@ -155,8 +157,8 @@ class _TorchWriter:
 
     def transposed(self, x: str, stage: StageFacts, spread: SpreadFacts, number: str) -> _Written:
         """The call of a transposed convolution, and what its names mean."""
-        rests, shown = _transposed_rests(stage, spread)
-        kernel = _without_zeros(_kernel_by_channel(spread), spread.dilation)
+        settings, shown = _transposed_settings(stage, spread)
+        kernel = without_zeros(_kernel_by_channel(spread), spread.dilation)
         taken = kernel.shape[1]
         # (out, in / groups) becomes (in, out / groups).
         grouped = kernel.reshape(spread.groups, -1, *kernel.shape[1:]).swapaxes(1, 2)
@@ -166,18 +168,14 @@ class _TorchWriter:
         if spread.bias:
             arguments += f", b{number}"
             meaning += f"; b{number} = {_rounded_weights(spread.bias)}"
-        arguments += (
-            f", stride={_one_or_all(spread.stride)}{rests}{_dilation_argument(spread.dilation)}"
-        )
-        if spread.groups > 1:
-            arguments += f", groups={spread.groups}"
+        arguments += f", {settings}"
         return f"conv_transpose{len(spread.stride)}d({arguments}){shown}", meaning
 
 
 class _EquinoxWriter:
     """Writes stages as layers of equinox.nn, with functions of jax.numpy between them."""
 
-    # The functions that torch calls otherwise.
+    # What replaces a part of `StageFacts.nn_call` that JAX calls otherwise.
     names: ClassVar[dict[str, str]] = {
         "gelu({x})": "gelu({x}, False)",
         "hardswish({x})": "hard_swish({x})",
@@ -199,7 +197,7 @@ class _EquinoxWriter:
         """The call of a layer, and how the layer is made."""
         name = f"conv{number}"
         axes = len(stage.stride)
-        weights = _without_zeros(np.asarray(stage.laid), stage.dilation)
+        weights = without_zeros(np.asarray(stage.laid), stage.dilation)
         if not stage.several:
             weights = weights.reshape(1, 1, *weights.shape)
         size = weights.shape[2] if axes == 1 else weights.shape[2:]
@@ -249,19 +247,14 @@ class _EquinoxWriter:
 
     def transposed(self, x: str, stage: StageFacts, spread: SpreadFacts, number: str) -> _Written:
         """The call of a layer, and how the layer is made."""
-        rests, shown = _transposed_rests(stage, spread)
+        settings, shown = _transposed_settings(stage, spread)
         axes = len(spread.stride)
-        kernel = _without_zeros(_kernel_by_channel(spread), spread.dilation)
+        kernel = without_zeros(_kernel_by_channel(spread), spread.dilation)
         # The layer lays its weights over the inputs as a convolution does, from the other end.
         weights = np.flip(kernel, tuple(range(2, kernel.ndim)))
         size = _one_or_all(kernel.shape[2:])
         name = f"conv{number}"
-        arguments = f"{len(stage.channels_in)}, {len(kernel)}, {size}"
-        arguments += (
-            f", stride={_one_or_all(spread.stride)}{rests}{_dilation_argument(spread.dilation)}"
-        )
-        if spread.groups > 1:
-            arguments += f", groups={spread.groups}"
+        arguments = f"{len(stage.channels_in)}, {len(kernel)}, {size}, {settings}"
         if not spread.bias:
             arguments += ", use_bias=False"
         meaning = f"{name} = ConvTranspose{axes}d({arguments}); "
@@ -287,6 +280,15 @@ def _kernel_by_channel(spread: SpreadFacts) -> FloatArray:
     if kernel.ndim == len(spread.stride):
         kernel = kernel[None, None]
     return kernel
+
+
+def _transposed_settings(stage: StageFacts, spread: SpreadFacts) -> tuple[str, str]:
+    """The arguments by name that both frameworks have, and which outputs are kept."""
+    rests, shown = _transposed_rests(stage, spread)
+    settings = f"stride={_one_or_all(spread.stride)}{rests}{_dilation_argument(spread.dilation)}"
+    if spread.groups > 1:
+        settings += f", groups={spread.groups}"
+    return settings, shown
 
 
 def _transposed_rests(stage: StageFacts, spread: SpreadFacts) -> tuple[str, str]:
@@ -531,13 +533,6 @@ def _dilation_argument(dilation: tuple[int, ...]) -> str:
     if all(apart == 1 for apart in dilation):
         return ""
     return f", dilation={_one_or_all(dilation)}"
-
-
-def _without_zeros(weights: FloatArray, dilation: tuple[int, ...]) -> FloatArray:
-    """The taps without the zeros that a dilation puts between them; the sample axes come last."""
-    kept: Any = (..., *(slice(None, None, apart) for apart in dilation))
-    without: FloatArray = weights[kept]
-    return without
 
 
 def _by_channel_text(numbers: Sequence[float], axes: int) -> str:

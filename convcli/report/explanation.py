@@ -16,9 +16,12 @@ from convcli.report.sample_texts import (
     PLAIN,
     RESULT,
     TITLE,
+    by_axis,
+    dilation_lines,
     list_text,
     longest_text,
     named_channels,
+    rule_line,
     sample_text,
     sample_texts,
 )
@@ -58,17 +61,15 @@ def heading_lines(stage: StageFacts, facts: ExplanationFacts) -> Iterator[Line]:
         kind = "convolution, the kernel is flipped"
     yield [(visible(stage.text), TITLE), (f"  {kind}: {_formula(stage)}", PLAIN)]
     yield from _kernel_lines(stage)
-    yield _rule("align", f"{facts.align}: an output reads {_sides(stage)}")
+    yield rule_line("align", f"{facts.align}: an output reads {_sides(stage)}")
     yield _edge_line(stage, facts)
-    if any(step > 1 for step in stage.stride):
-        yield _rule("stride", f"an output for every {'x'.join(map(str, stage.stride))} samples")
-    if any(apart > 1 for apart in stage.dilation):
-        apart = "x".join(map(str, stage.dilation))
-        yield _rule("dilation", f"taps lie {apart} samples apart, with zeros between them")
+    if max(stage.stride) > 1:
+        yield rule_line("stride", f"an output for every {by_axis(stage.stride)} samples")
+    yield from dilation_lines(stage.dilation, "samples")
     if any(has_missing(one) for one in stage.sums):
-        yield _rule("missing", GAPS[stage.gaps])
+        yield rule_line("missing", GAPS[stage.gaps])
     if any(stays_missing(one, stage) for one in stage.sums):
-        yield _rule("", "an output aligned with a missing sample stays missing")
+        yield rule_line("", "an output aligned with a missing sample stays missing")
 
 
 def _kernel_lines(stage: StageFacts) -> Iterator[Line]:
@@ -77,12 +78,12 @@ def _kernel_lines(stage: StageFacts) -> Iterator[Line]:
         yield from _channel_kernels(stage)
     else:
         taps, laid = list_text(stage.taps), list_text(stage.laid)
-        yield [("  kernel   ", PLAIN), (taps, KERNEL)]
+        yield rule_line("kernel", taps, KERNEL)
         same = ", the same" if taps == laid else ""
-        yield [("  laid     ", PLAIN), (laid, KERNEL), (f" over the signal{same}", PLAIN)]
+        yield [*rule_line("laid", laid, KERNEL), (f" over the signal{same}", PLAIN)]
     if stage.bias:
         biases = ", ".join(map(sample_text, stage.bias))
-        yield _rule("bias", f"{biases} is added to each sum")
+        yield rule_line("bias", f"{biases} is added to each sum")
 
 
 def _edge_line(stage: StageFacts, facts: ExplanationFacts) -> Line:
@@ -91,7 +92,7 @@ def _edge_line(stage: StageFacts, facts: ExplanationFacts) -> Line:
     if stage.padding:
         # The layer extends its own input, whatever lies outside of the signal.
         name, rule = "padding", stage.padding
-    edge = _rule(name, f"{rule}: {EDGES[rule]}")
+    edge = rule_line(name, f"{rule}: {EDGES[rule]}")
     if rule != "valid":
         edge.append((", in ( )", OUTSIDE))
     return edge
@@ -112,10 +113,6 @@ def _channel_kernels(stage: StageFacts) -> Iterator[Line]:
             if len(stage.channels_out) > 1:
                 label = f"  {name:<{pairs[0]}} to {out:<{pairs[1]}}  "
             yield [(label, PLAIN), (list_text(stage.laid[one.channel][number]), KERNEL)]
-
-
-def _rule(name: str, text: str) -> Line:
-    return [(f"  {name:<9}", PLAIN), (text, PLAIN)]
 
 
 def _sides(stage: StageFacts) -> str:

@@ -11,7 +11,7 @@ from convcli.dataclass import dataclass
 from convcli.report.words import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     Line = list[tuple[str, str]]
 
@@ -58,6 +58,27 @@ def sample_texts(values: Iterable[float | None]) -> list[str]:
 def longest_text(texts: Iterable[str]) -> int:
     """The length of the longest text, 0 of none."""
     return max((len(text) for text in texts), default=0)
+
+
+def by_axis(numbers: Iterable[int]) -> str:
+    """Format numbers, one for each axis: `3x5`."""
+    return "x".join(map(str, numbers))
+
+
+def rule_line(name: str, text: str, style: str = PLAIN) -> Line:
+    """A line of the heading of a stage, with its name in a column of its own."""
+    return [(f"  {name:<9}", PLAIN), (text, style)]
+
+
+def dilation_lines(dilation: Sequence[int], samples: str) -> Iterator[Line]:
+    """Yield a line if the taps of a kernel are not next to each other.
+
+    dilation : samples from one tap to the next along each axis; empty where it is 1
+    samples : what the distance is counted in
+    """
+    if any(apart > 1 for apart in dilation):
+        text = f"taps lie {by_axis(dilation)} {samples} apart, with zeros between them"
+        yield rule_line("dilation", text)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,12 @@ from convcli.report.sample_texts import (
     RESULT,
     TITLE,
     NumberColumns,
+    by_axis,
+    dilation_lines,
     list_text,
     longest_text,
     named_channels,
+    rule_line,
     sample_text,
     sample_texts,
 )
@@ -51,7 +54,7 @@ def spread_lines(stage: StageFacts, spread: SpreadFacts, limit: int) -> Iterator
     yield []
     outputs = named_channels(stage.channels_out, stage.outputs, several=stage.several)
     for channel, values in outputs:
-        yield [("  gives    ", PLAIN), (f"{channel}{list_text(values)}", RESULT)]
+        yield rule_line("gives", f"{channel}{list_text(values)}", RESULT)
 
 
 def _rules(stage: StageFacts, spread: SpreadFacts) -> Iterator[Line]:
@@ -59,22 +62,19 @@ def _rules(stage: StageFacts, spread: SpreadFacts) -> Iterator[Line]:
     yield [(visible(stage.text), TITLE), (f"  {text}", PLAIN)]
     inputs = named_channels(stage.channels_in, stage.inputs, several=stage.several)
     for channel, values in inputs:
-        yield [("  takes    ", PLAIN), (f"{channel}{list_text(values)}", PLAIN)]
+        yield rule_line("takes", f"{channel}{list_text(values)}")
     if not stage.several:
-        yield [("  kernel   ", PLAIN), (list_text(spread.kernel), KERNEL)]
+        yield rule_line("kernel", list_text(spread.kernel), KERNEL)
     if spread.bias:
         biases = ", ".join(map(sample_text, spread.bias))
-        yield [("  bias     ", PLAIN), (f"{biases} is added to each output", PLAIN)]
-    if any(step > 1 for step in spread.stride):
-        apart = "x".join(map(str, spread.stride))
+        yield rule_line("bias", f"{biases} is added to each output")
+    if max(spread.stride) > 1:
+        apart = by_axis(spread.stride)
         text = f"copies of the kernel lie {apart} outputs apart, as if zeros lay between the inputs"
-        yield [("  stride   ", PLAIN), (text, PLAIN)]
-    if any(apart > 1 for apart in spread.dilation):
-        apart = "x".join(map(str, spread.dilation))
-        text = f"taps lie {apart} outputs apart, with zeros between them"
-        yield [("  dilation ", PLAIN), (text, PLAIN)]
+        yield rule_line("stride", text)
+    yield from dilation_lines(spread.dilation, "outputs")
     if any(first < at for first, at in zip(spread.first, spread.at, strict=True)):
-        yield [("  padding  ", PLAIN), ("what lies before the first output is cut off", PLAIN)]
+        yield rule_line("padding", "what lies before the first output is cut off")
 
 
 class _SpreadTable:

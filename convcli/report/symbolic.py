@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.report.explanation import line_without_stages
-from convcli.report.sample_texts import KERNEL, OUTSIDE, PLAIN, RESULT, TITLE
+from convcli.report.sample_texts import KERNEL, OUTSIDE, PLAIN, RESULT, TITLE, by_axis
 from convcli.report.words import visible
 from convcli.units import plural
 
@@ -278,7 +278,7 @@ def _weight_count_lines(stage: StageFacts) -> Iterator[Line]:
     outputs = np.size(stage.outputs)
     size = _tap_counts(stage)
     read, biases = _channels_and_biases(stage)
-    taps = "x".join(map(str, size))
+    taps = by_axis(size)
     weights = math.prod(size) * read * len(stage.channels_out)
     shape = f"{len(stage.channels_out)} x {read} channels x {taps} taps, whatever the length"
     if biases:

@@ -772,6 +772,34 @@ def test_missing_cells_and_too_few_rows(detect: Detect, tmp_path: Path) -> None:
     assert detect.refused(2, tmp_path / "x.csv", tmp_path / "t.csv")
 
 
+def test_missing_samples_of_what_is_searched_are_counted(detect: Detect, tmp_path: Path) -> None:
+    """They hide a place, whether or not another one is found."""
+    (tmp_path / "x.csv").write_text("v,w\n1,1\n5,\n2,3\n8,4\n,\n5,9\n2,3\n")
+    (tmp_path / "t.csv").write_text("v,w\n1,1\n5,9\n2,3\n")
+    for options in ([], ["--jobs", "1", "-t", "t.csv"]):
+        ended = detect.run("t.csv", "x.csv", *options)
+        (warning,) = ended.warnings
+        assert "x.csv: missing 3 samples (v 1, w 2)" in warning
+    assert detect.run("t.csv", "t.csv").warnings == []
+    ended = detect.run("t.csv", "x.csv", "t.csv", "--format", "json")
+    (warning,) = ended.warnings
+    assert json.loads(ended.text)["warnings"] == [warning.removeprefix("warning: ")]
+
+
+def test_missing_samples_of_a_picture_are_counted(detect: Detect, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((30, 40)).astype(np.float32)
+    pages = [x.copy(), x.copy()]
+    pages[1][12, 24] = np.nan
+    part = pyvips.Image.new_from_array(x[10:18, 20:30].copy())
+    part.write_to_file(str(tmp_path / "part.tif"))
+    both = pyvips.Image.new_from_array(np.concatenate(pages))
+    both.copy(interpretation="b-w").tiffsave(str(tmp_path / "whole.tif"), page_height=30)
+    ended = detect.run("part.tif", "whole.tif", "--threshold", "0.9")
+    assert [(hit["page"], hit["x"], hit["y"]) for hit in table(ended.text)] == [("1", "20", "10")]
+    (warning,) = ended.warnings
+    assert "page 2 of whole.tif: missing 1 sample;" in warning
+
+
 def picture(path: Path, x: Any) -> Path:
     assert cv2.imwrite(str(path), x)
     return path

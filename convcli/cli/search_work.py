@@ -15,6 +15,7 @@ from convcli.dataclass import dataclass
 from convcli.facts import RunFacts
 from convcli.facts.detection import FoundHits
 from convcli.facts.preview import SearchedFacts
+from convcli.report.words import loss_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -125,6 +126,15 @@ class _SearchedInput:
                 progress.advance(read - progress.done)
         finally:
             progress.close()
+        self._note_missing()
+
+    def _note_missing(self) -> None:
+        """Warn of missing samples of the page that was searched last."""
+        searched = self._detection.inputs[-1]
+        for text in loss_texts(self._detection.losses[-1]):
+            self.note(
+                "warning", f"{searched.page_label}: {text}; a place that has one is never found"
+            )
 
     def _observed(self, source: Source[Any], page: int | None) -> Source[Any]:
         """The source, which is observed where it is to be drawn."""

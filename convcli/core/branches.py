@@ -101,7 +101,7 @@ class Branches(Op):
         are aligned with different samples (`x[1:] - x[:-1]`); and order the channels by formula:
         all channels of one result, then all of the next
     names_results : the results have names of their own, and are written one after the other
-    grid : of the frames of the one convolution that equals the group, as of `Convolve`
+    grid : as of `Convolve`, of the one convolution that equals the group
     """
 
     branches: tuple[BranchChain, ...]
@@ -351,7 +351,7 @@ class Branches(Op):
 
     @cached_property
     def cell(self) -> int | None:
-        """The cell of all branches, and of the convolution that equals the group."""
+        """That of all branches, and of the convolution that equals the group."""
         cells = [branch.chain.cell for branch in self.branches]
         if self.folded is not None:
             cells.append(self.folded.cell)
@@ -365,7 +365,7 @@ class Branches(Op):
         return taps if self.folded is None else (*taps, *self.folded.framed_taps)
 
     def on_grids(self, grids: Mapping[int, FrameGrid], first: int, end: int) -> Self:
-        """Return the group whose convolutions are computed in frames of grids."""
+        """Return the group with grids for its convolutions."""
         grid = None
         if self.folded is not None:
             grid = self.folded.on_grids(grids, first, end).grid
@@ -490,9 +490,11 @@ class Branches(Op):
     def _compute_around_gaps(
         self, folded: Convolve, x: Array, task: OpTask
     ) -> tuple[Array, HeldEarlier]:
-        """Compute the branches; as one convolution, on a grid, where a window reads no gap.
+        """Compute a group that equals one convolution, where some inputs are missing.
 
-        Whether a window reads a gap does not depend on where a block ends.
+        The branches follow the rule for missing samples. On a grid, outputs whose windows read no
+        gap are those of the one convolution, so that they do not depend on the block that a gap
+        comes in.
         """
         y, held_after = self._compute_branches(x, task)
         if self.grid is None:

@@ -294,10 +294,9 @@ class ChainGeometry:
 
     @cached_property
     def cell(self) -> int | None:
-        """How many outputs are computed together, so that their bits depend on nothing else.
+        """The number of outputs that are computed together, as of `Op`.
 
-        None if they may depend on where a block ends. `in_frames` lays grids so that the cells of
-        all operations end together.
+        `in_frames` lays grids so that the cells of all operations end together.
         """
         return common_cell([op.cell for op in self.ops])
 

@@ -1,4 +1,9 @@
-"""Grids of frames for the convolutions of a chain, laid so that their cells end together."""
+"""Grids of frames for the convolutions of a chain, so that blocks of any length give the same bits.
+
+`core/convolution/frames.py` explains frames, cells and grids. Every convolution by FFT gets a grid,
+and the grids are laid so that all cells end where those of the longest frames do. A job that ends
+there ends with a cell in every operation.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +18,16 @@ if TYPE_CHECKING:
 
     from convcli.core.chain import Chain
 
-# Outputs of frames of different lengths come together after a number of them that may be this part
-# of the longest frame: up to so many outputs of it are left out.
+# Several shorter frames have as many outputs as the longest one only if some outputs of it are left
+# out: at most this part of them.
 LARGEST_LOSS = 1 / 16
 
 
 def in_frames(chain: Chain, *, many: bool) -> Chain:
-    """Return the chain whose convolutions are computed in frames of grids.
+    """Return the chain with a grid for each convolution by FFT.
 
-    Jobs that end with a cell then give the same bits, whatever their length. The chain is returned
-    as it is if an operation depends on where blocks end in any case, or if its taps are too many.
+    The chain is returned as it is if this does not help, because some operation depends on where
+    blocks end in any case, or if a filter has too many taps.
 
     many : as of `FrameGrid`
     """
@@ -36,7 +41,10 @@ def in_frames(chain: Chain, *, many: bool) -> Chain:
 
 
 def laid_chain(chain: Chain, grids: Mapping[int, FrameGrid], first: int, end: int) -> Chain:
-    """Return a chain on grids; the arguments are those of `Op.on_grids`."""
+    """Return a chain whose operations have grids, by the arguments of `Op.on_grids`.
+
+    first, end : outputs of the chain; those of an operation follow from what the later ones read
+    """
     begins = chain.needs(0, first, first + 1)[1:]
     ends = chain.needs(0, first, end)[1:]
     ops = [
@@ -47,9 +55,10 @@ def laid_chain(chain: Chain, grids: Mapping[int, FrameGrid], first: int, end: in
 
 
 def grids_of(taps: Iterable[int], *, many: bool) -> dict[int, FrameGrid]:
-    """Return grids whose cells end together, by the number of taps that are applied in them.
+    """Return a grid for each number of taps; the cells of the shorter divide those of the longest.
 
-    There are none if the taps are too many, or if cells would hardly ever end together.
+    There are none if the taps are too many, or if too many outputs of the longest frame would have
+    to be left out.
     """
     sizes = {k: grid_frame_size(k) for k in taps if k <= LONGEST_TAPS}
     if not sizes or len(sizes) < len(set(taps)):

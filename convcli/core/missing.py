@@ -23,7 +23,7 @@ from convcli.samples import is_stored
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from convcli.array_types import BoolArray, FloatArray
+    from convcli.array_types import BoolArray, FloatArray, IntArray
     from convcli.signals import Array
 
     # Sums of the weights times the samples, as high + low, and sums of the weights of the known
@@ -56,6 +56,15 @@ def any_missing(x: Array) -> bool:
     if is_stored(x) or x.size == 0:
         return False
     return bool(np.isnan(x.min()))
+
+
+def count_missing(x: Array) -> IntArray:
+    """Return how many samples of each channel are NaN."""
+    channels = x.shape[-1]
+    if not any_missing(x):
+        return np.zeros(channels, np.int64)
+    counts: IntArray = np.isnan(x).reshape(-1, channels).sum(axis=0)
+    return counts
 
 
 def reads_gap(missing: BoolArray, w: FloatArray, step: tuple[int, ...]) -> BoolArray:

@@ -211,7 +211,7 @@ class Op(ABC):
         holds               whether gaps are filled with the last known value
         with_rules          the operation under the rule for missing samples
         formula             OpFormula: taps, delay and notation, for reports and explanations
-        cell                how many outputs are computed together, where that is fixed
+        cell                how many outputs are computed together at fixed places
 
     Operations of a special kind set one of these:
 
@@ -222,7 +222,7 @@ class Op(ABC):
         compute, reads, windows, complete_outputs, branch_tasks, held_places, held_starts,
         holds_input_alone   for a group of branches, whose chains do its work
         framed_taps, on_grids
-                            for convolutions in frames of a grid
+                            for FFTs with frames at fixed places
         products, in_place, axis_taps, joined, scale_and_shift, undivided,
         executor, prefers_long_jobs
                             for what is computed faster together
@@ -291,22 +291,23 @@ class Op(ABC):
 
     @property
     def cell(self) -> int | None:
-        """How many outputs are computed together, so that their bits depend on nothing else.
+        """The number of outputs that are computed together at fixed places of the signal.
 
-        1 if the bits of an output depend on its window alone; None if they may depend on where a
-        block begins or ends.
+        Blocks that end with a cell give the same bits, whatever their length (see
+        `convolution/frames.py`). 1 if the bits of an output depend on its window alone; None if
+        they may depend on where a block begins or ends.
         """
         return None
 
     @property
     def framed_taps(self) -> tuple[int, ...]:
-        """The numbers of taps that are applied by FFT, for which frames may lie on a grid."""
+        """The numbers of taps that are applied by FFT, each of which may get a grid of frames."""
         return ()
 
     def on_grids(self, grids: Mapping[int, FrameGrid], first: int, end: int) -> Op:
-        """Return the operation that computes its outputs in frames of grids.
+        """Return the operation with grids for its FFTs.
 
-        grids : by the number of taps
+        grids : by the number of taps, for all of `framed_taps`
         first : the first output of the operation; end : an output before which a cell ends
         """
         return self

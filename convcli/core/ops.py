@@ -41,19 +41,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ByFrames(Op):
-    """An operation that is given whole cells of the grid of its frames, if it has one.
+    """An operation whose FFTs may have a grid of frames (`convolution/frames.py`).
 
-    A cell may begin before the outputs that are asked for; outputs end with a cell, except at the
-    end of the signal.
+    Jobs end with a cell, except at the end of the signal, but may begin within one. With a grid,
+    the outputs before them in their cell are computed again, and dropped.
     """
 
     @property
     @abstractmethod
     def grid(self) -> FrameGrid | None:
-        """The grid of the frames, None without one."""
+        """The grid; None if frames begin where the inputs of a job do."""
 
     def reads(self, start: int, stop: int, done: int, n: int | None) -> Inputs:
-        """Return the inputs of the outputs, and those before them in their cell."""
+        """Return the inputs of the outputs, and of the outputs before them in their cell."""
         inputs = super().reads(start, stop, done, n)
         if self.grid is None:
             return inputs
@@ -85,8 +85,7 @@ class Convolve(ByFrames):
     summarises : an output describes its whole window (a pool), not the sample that it is aligned
         with
     exact : add up in one order, so that the last bit does not depend on the length of a block
-    grid : of the frames of FFTs, with which the last bit does not depend on it either; None if
-        frames begin where a block does
+    grid : of the frames of FFTs, with which the last bit does not depend on it either
     """
 
     taps: FloatArray
@@ -192,7 +191,7 @@ class Convolve(ByFrames):
 
     @property
     def cell(self) -> int | None:
-        """The cell of the grid; 1 if every sum is added up in one order."""
+        """That of the grid; 1 if every sum is added up in one order."""
         if self.grid is not None:
             return self.grid.cell
         return 1 if self._path in ("direct", "exact") else None
@@ -203,7 +202,7 @@ class Convolve(ByFrames):
         return (self.taps.size,) if self._path == "fft" and self.step == (1,) else ()
 
     def on_grids(self, grids: Mapping[int, FrameGrid], first: int, end: int) -> Self:
-        """Return the convolution by frames of the grid for its number of taps."""
+        """Return the convolution with the grid for its number of taps."""
         grids_of_taps = [grids[k].laid(first, end) for k in self.framed_taps]
         return replace(self, grid=grids_of_taps[0]) if grids_of_taps else self
 
@@ -294,17 +293,17 @@ class OfConvolutions(ByFrames):
 
     @property
     def cell(self) -> int | None:
-        """The cell of the grid; 1 if the bits depend on the windows alone in all parts."""
+        """That of the grid, or of the parts without one."""
         return common_cell([part.cell for part in self.parts])
 
     @property
     def framed_taps(self) -> tuple[int, ...]:
-        """The most taps of a part that are applied by FFT."""
+        """The most taps of a part: all parts get the grid for these."""
         taps = [k for part in self.parts for k in part.framed_taps]
         return (max(taps),) if taps else ()
 
     def on_grids(self, grids: Mapping[int, FrameGrid], first: int, end: int) -> Self:
-        """Return the operation whose parts are computed by frames of one grid."""
+        """Return the operation whose parts have one grid."""
         most = max(self.framed_taps, default=0)
         of_parts = {k: grids[most] for part in self.parts for k in part.framed_taps}
         parts = tuple(part.on_grids(of_parts, first, end) for part in self.parts)

@@ -14,7 +14,7 @@ from convcli.detecting.peaks import suppress_overlaps
 from convcli.detecting.search import SignalSearch
 from convcli.detecting.templates import size_text
 from convcli.errors import ConditionError, RequestError
-from convcli.facts import InputFacts
+from convcli.facts import InputFacts, LossFacts
 from convcli.facts.detection import DetectionFacts, FoundHits, LargerTemplate
 from convcli.units import plural
 
@@ -45,6 +45,7 @@ class Detection:
     group_name : makes the text of a group from its name; None if no input is a table with groups
     timed : whether hits have the cells `start_time` and `end_time`
     inputs : facts of the inputs, or pages, that were searched
+    losses : the missing samples of each of them
     larger : the templates that are larger than one of them
     """
 
@@ -56,6 +57,7 @@ class Detection:
     group_name: Callable[[bytes], str] | None = None
     timed: bool = False
     inputs: list[InputFacts] = field(default_factory=list)
+    losses: list[LossFacts] = field(default_factory=list)
     larger: list[LargerTemplate] = field(default_factory=list)
     _found: list[_SectionCandidates] = field(default_factory=list)
     _best: _SectionCandidates | None = None
@@ -117,6 +119,7 @@ class Detection:
         details = {} if page is None else {"page": page}
         searched = InputFacts.of(name, signal, shape=shape, details=details)
         self.inputs.append(searched)
+        self.losses.append(LossFacts(missing=search.missing))
         for number in sorted(search.too_large):
             template = search.templates[number]
             larger = _larger_template(template, searched, signal)

@@ -6,12 +6,14 @@ where the sections begin, not the blocks of the input: blocks of any size give t
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convcli.core.missing import count_missing
 from convcli.dataclass import dataclass
 from convcli.detecting.peaks import local_maxima
 from convcli.running.workers import Workers
@@ -53,6 +55,7 @@ class SignalSearch:
     """A search of one source for templates.
 
     read : samples along axis 0 that were read so far
+    missing : how many of them are missing, by the names of the channels
     longest : of these the samples of the longest group, or all; known after the search
     too_large : numbers of the templates that are larger than the signal, known after the search
     """
@@ -61,6 +64,7 @@ class SignalSearch:
     threshold: float
     threads: int | None = None
     read: int = 0
+    missing: Counter[str] = field(default_factory=Counter)
     longest: int = 0
     too_large: set[int] = field(default_factory=set)
 
@@ -76,7 +80,8 @@ class SignalSearch:
             return
         score = partial(_score_section, self.templates, self.threshold)
         with Workers(self.threads) as workers:
-            sections = self._sections(blocks_of(source, workers.map))
+            blocks = self._counted(blocks_of(source, workers.map), source.signal.channels)
+            sections = self._sections(blocks)
             for candidates in workers.map(score, sections):
                 yield from candidates
 
@@ -86,6 +91,13 @@ class SignalSearch:
             sides = zip(template.size, shape, strict=True)
             if any(length is not None and needed > length for needed, length in sides):
                 self.too_large.add(number)
+
+    def _counted(self, blocks: Iterable[Block], channels: Sequence[str]) -> Iterator[Block]:
+        """Yield the blocks, and count the missing samples of each channel."""
+        for block in blocks:
+            counts = count_missing(block.stored).tolist()
+            self.missing.update(dict(zip(channels, counts, strict=True)))
+            yield block
 
     def _sections(self, blocks: Iterable[Block]) -> Iterator[_Section]:
         longest_template = max(template.size[0] for template in self.templates)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from convcli.core.missing import any_missing
+from convcli.core.missing import count_missing
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.facts import LossFacts
@@ -246,11 +246,7 @@ class _Reader:
     def _decode(self, raw: Any) -> tuple[Block, MissingCounts]:
         """Decode a piece and count the missing samples of each channel."""
         block = self.source.decode(raw)
-        x = block.stored
-        if not any_missing(x):
-            return block, np.zeros(x.shape[-1], np.int64)
-        sample_axes = tuple(range(x.ndim - 1))
-        return block, np.isnan(x).sum(axis=sample_axes)
+        return block, count_missing(block.stored)
 
     def _refuse_missing(self, block: Block) -> None:
         missing = np.argwhere(np.isnan(block.x))

@@ -284,7 +284,10 @@ def mean_valid(
 def mean_in_frames(
     w: Taps, divisor: float, grid: FrameGrid, first: int, x: Array, *, finite: bool = False
 ) -> Array:
-    """`mean_valid` by frames of a grid; `first` is the number of the first output."""
+    """`mean_valid` through frames of a grid.
+
+    first : the number of the first output, as the grid counts outputs
+    """
     if finite or all_finite(x):
         y = correlate_in_frames(x, w, grid, first)
     else:

@@ -3,7 +3,8 @@
 The correlation c[l] = sum_t w[t] x[t + l] is the inverse transform of conj(W) X, at every lag l at
 which no product wraps around the end of the transform. It is computed here in three ways:
 
-* `overlap_save`: one long signal and one set of taps, in frames along axis 0.
+* `overlap_save`: one long signal and one set of taps, in frames along axis 0. They begin where its
+  input does; the frames of `frames.py` lie at fixed places.
 * `TileCorrelator`: pictures and several kernels of one size, in two-dimensional tiles.
 * `spectrum`, `cross_spectrum`, `at_lags`: two signals at some lags. Cross-spectra of many blocks
   can be added up and transformed back once.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from convcli.dataclass import dataclass
 from convcli.samples import extremes, sample_type, value_of_one
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from convcli.array_types import AnyArray, FloatArray, IntArray, Sizes
     from convcli.signals import Array
@@ -156,37 +157,59 @@ def _filter_pairs(pairs: Array, results: Array, w: FloatArray, step: int) -> Non
     numbers = 2 * outputs * step * channels
     correlate = frame_correlator(w.tobytes(), size, results.dtype.char, step, many=numbers >= MANY)
 
-    beside = min(channels, max(1, POINTS_TOGETHER // size))
-    frames_in_cache = max(1, POINTS_TOGETHER // (size * beside))
-    frames_needed = -(-outputs // kept)
-    at_once = min(frames_in_cache, frames_needed)
-    frames = np.empty((at_once, beside, size, 2), results.dtype)
-    for channel in range(0, channels, beside):
-        some = slice(channel, channel + beside)
-        for first in range(0, outputs, kept * at_once):
-            part = results[first : first + kept * at_once, some]
-            frames_of_part = -(-len(part) // kept)
-            batch = frames[:frames_of_part]
-            _load_frames(pairs[first * step :, some], batch, kept * step)
-            answers = correlate(batch)
-            _store_frames(answers[:, : part.shape[1], :kept], part)
+    count = -(-outputs // kept)
+    for batch in batches(count, channels, size, results.dtype):
+        first = batch.first * kept
+        part = results[first : first + len(batch.frames) * kept, batch.lines]
+        _load_frames(pairs[first * step :, batch.lines], batch.frames, kept * step)
+        answers = correlate(batch.frames)
+        _store_frames(answers[:, :, :kept], part)
+
+
+class FrameBatch(NamedTuple):
+    """Frames that are transformed together.
+
+    first : the number of the first one; lines : the series that they are of
+    frames : (frames, lines, F, 2) memory for them
+    """
+
+    first: int
+    lines: slice
+    frames: Array
+
+
+def batches(count: int, lines: int, size: int, dtype: np.dtype[Any]) -> Iterator[FrameBatch]:
+    """Divide `count` frames of each of `lines` series into batches that stay in the cache.
+
+    All batches use the same memory, which is contiguous: a batch has fewer lines than others only
+    if each has one frame.
+
+    size : of a frame, a power of two
+    """
+    beside = min(lines, max(1, POINTS_TOGETHER // size))
+    at_once = min(count, max(1, POINTS_TOGETHER // (size * beside)))
+    frames = np.empty((at_once, beside, size, 2), dtype)
+    for line in range(0, lines, beside):
+        some = slice(line, min(line + beside, lines))
+        for first in range(0, count, at_once):
+            wanted = min(at_once, count - first)
+            yield FrameBatch(first, some, frames[:wanted, : some.stop - line])
 
 
 def _load_frames(pairs: Array, frames: Array, hop: int) -> None:
     """Fill frames (count, channels, F, 2) that start `hop` samples apart; zeros follow the end."""
-    count, _, size, _ = frames.shape
-    n, channels, _ = pairs.shape
-    frames_inside = (n - size) // hop + 1
+    count, channels, size, _ = frames.shape
+    frames_inside = (len(pairs) - size) // hop + 1
     complete = min(count, max(0, frames_inside))
     along, across, within = pairs.strides
     overlapping = np.lib.stride_tricks.as_strided(
         pairs, (complete, channels, size, 2), (hop * along, across, along, within)
     )
-    copy_pairs(overlapping, frames[:complete, :channels])
+    copy_pairs(overlapping, frames[:complete])
     for number in range(complete, count):
         first = number * hop
         rest = pairs[first : first + size]
-        copy_pairs(rest.swapaxes(0, 1), frames[number, :channels, : len(rest)])
+        copy_pairs(rest.swapaxes(0, 1), frames[number, :, : len(rest)])
         frames[number, :, len(rest) :] = 0
 
 

@@ -1,8 +1,19 @@
-"""Correlation of sound through FFTs of frames that lie on a grid.
+"""Correlation through FFTs of frames at fixed places of a sound.
 
-An output has the same bits, whatever other outputs are computed with it: its frame begins at a
-fixed place and shares its transform with a fixed other one. So sound may be filtered in long
-stretches where it comes fast, and in short ones where it comes as it is played.
+The rounding errors of an FFT depend on all of its inputs. So the last bits of an output change if
+its frame begins elsewhere, as the frames of `overlap_save` do when a sound comes in other blocks.
+Here they do not change, because the place of an output in the sound decides what is transformed
+with it:
+
+* A frame is the inputs of one transform. It gives `kept` outputs, and shares k - 1 inputs with the
+  next frame, as usual in overlap-save.
+* A cell is two frames in a row. The transform is complex and the samples are real, so that two
+  series are filtered at once: the two frames of a cell, or two channels of one frame. Nothing
+  outside of a cell is computed with it.
+* A grid is all cells: one begins every `2 * kept` outputs, from a chosen output on.
+
+Blocks of any length that end with a cell give the same bits. So a sound is filtered in long blocks
+where it comes fast, and in short ones where it comes as it is played.
 """
 
 from __future__ import annotations
@@ -15,7 +26,7 @@ import numpy as np
 
 from convcli.core.convolution.fft import (
     LOUDER,
-    POINTS_TOGETHER,
+    batches,
     copy_pairs,
     frame_correlator,
     overlap_save,
@@ -42,14 +53,12 @@ SHORT = 1 << 12
 
 @dataclass(frozen=True, kw_only=True)
 class FrameGrid:
-    """Where the frames lie in which the outputs of an operation are computed.
+    """The places of the frames in which an operation computes its outputs, numbered from 0.
 
-    Two frames, one after the other, are a cell.
-
-    size : of a transform; kept : outputs of a frame, which with the inputs of the last one may be
-        fewer than `size` samples
-    start : an output with which a cell begins
-    first : the first output of the operation; the cell that it lies in may begin before it
+    size : samples of a transform
+    kept : outputs of a frame; if they need fewer than `size` inputs, zeros follow
+    start : an output with which a cell begins, in 0 ... cell - 1
+    first : the first output of the operation, which may lie within a cell
     many : OpenCV's transforms are used, which take a third of the time and have to be imported
     """
 
@@ -61,33 +70,36 @@ class FrameGrid:
 
     @property
     def cell(self) -> int:
-        """How many outputs a cell has."""
+        """Outputs of a cell."""
         return 2 * self.kept
 
     def laid(self, first: int, end: int) -> FrameGrid:
-        """The grid for outputs from `first` on, with a cell that ends before the output `end`."""
+        """The grid of an operation whose first output is `first`; a cell ends before `end`."""
         return replace(self, first=first, start=end % self.cell)
 
     def lead(self, output: int) -> int:
-        """How many outputs of the cell that an output lies in are before it."""
+        """How many outputs of its cell come before an output."""
         return (output - self.start) % self.cell
 
     def cell_start(self, output: int) -> int:
-        """The first output of the cell that an output lies in."""
+        """The first output of the cell that an output lies in, as far as there are outputs."""
         return max(output - self.lead(output), min(self.first, output))
 
 
 def common_cell(cells: Sequence[int | None]) -> int | None:
-    """The cell of operations together, of which one has cells that end where all others do.
+    """The cell of several operations, each with a `cell` as of `Op`; None if one of them is None.
 
-    None if the outputs of one of them may depend on where a block ends.
+    It is the longest: grids are laid so that all cells end where the longest ones do.
     """
     known = [cell for cell in cells if cell is not None]
     return max(known, default=1) if len(known) == len(cells) else None
 
 
 def grid_frame_size(k: int) -> int:
-    """The length of the frames for `k` taps, a power of two."""
+    """The length of the frames for `k` taps: the shortest that costs hardly more than the best.
+
+    It is a power of two. `fft.frame_size` is the best length where no output waits for its frame.
+    """
     costs = {}
     for power, of_point in POINT_COST.items():
         size = 1 << power
@@ -105,7 +117,7 @@ def correlate_in_frames(x: Array, w: FloatArray, grid: FrameGrid, first: int) ->
     """The valid correlation along axis 0.
 
     x : (n, channels) finite floating, or stored numbers; w : (k,), k <= n
-    first : the number of the first output, by which the grid is laid
+    first : the number of the first output, as the grid counts outputs
     Returns (n - k + 1, channels) of the dtype of x, or of the samples that its numbers represent.
     """
     overlap = w.size - 1
@@ -117,7 +129,7 @@ def correlate_in_frames(x: Array, w: FloatArray, grid: FrameGrid, first: int) ->
     if whole > 0:
         cells = _Cells(grid, w, x)
         cells.filter(x[begin : end + overlap], y[begin:end])
-    # Cells of which only a part is needed lie at the ends of the signal, and so do those parts.
+    # A part of a cell is computed only at the ends of the signal, where it is always the same part.
     for start, stop in ((0, begin), (end, outputs)):
         if start < stop:
             inputs = x[start : stop + overlap]
@@ -126,17 +138,17 @@ def correlate_in_frames(x: Array, w: FloatArray, grid: FrameGrid, first: int) ->
 
 
 class _Cells:
-    """Whole cells of the correlation of samples such as `x` with `w`."""
+    """Correlates samples of the type of `x` with `w`, (k,), in whole cells."""
 
     def __init__(self, grid: FrameGrid, w: FloatArray, x: Array) -> None:
         self._grid = grid
         self._overlap = w.size - 1
-        self._type = sample_type(x)
         taps = (w * value_of_one(x)).tobytes()
-        self._correlate = frame_correlator(taps, grid.size, self._type.char, 1, many=grid.many)
+        dtype = sample_type(x).char
+        self._correlate = frame_correlator(taps, grid.size, dtype, 1, many=grid.many)
 
     def filter(self, x: Array, y: Array) -> None:
-        """Write the outputs of samples, (n, channels), to `y`."""
+        """Write the outputs of samples, (n, channels), to `y`, (n - k + 1, channels)."""
         if x.shape[1] % 2:
             self._filter_by_halves(x, y)
             return
@@ -189,20 +201,13 @@ class _Cells:
     def _filter_frames(self, inputs: Array, outputs: Array) -> None:
         """Filter frames (count, lines, n, 2); outputs are (count, kept, lines, 2)."""
         count, lines, n, _ = inputs.shape
-        size = self._grid.size
         kept = outputs.shape[1]
-        beside = min(lines, max(1, POINTS_TOGETHER // size))
-        at_once = min(count, max(1, POINTS_TOGETHER // (size * beside)))
-        frames = np.empty((at_once, beside, size, 2), self._type)
-        for line in range(0, lines, beside):
-            some = slice(line, line + beside)
-            for first in range(0, count, at_once):
-                read = inputs[first : first + at_once, some]
-                batch = frames[: len(read), : read.shape[1]]
-                copy_pairs(read, batch[:, :, :n])
-                batch[:, :, n:] = 0
-                answers = self._correlate(batch)[:, :, :kept]
-                copy_pairs(answers.swapaxes(1, 2), outputs[first : first + at_once, :, some])
+        for batch in batches(count, lines, self._grid.size, outputs.dtype):
+            some = slice(batch.first, batch.first + len(batch.frames))
+            copy_pairs(inputs[some, batch.lines], batch.frames[:, :, :n])
+            batch.frames[:, :, n:] = 0
+            answers = self._correlate(batch.frames)[:, :, :kept]
+            copy_pairs(answers.swapaxes(1, 2), outputs[some, :, batch.lines])
 
 
 def _folded_rows(fold: np.ufunc, x: Array, channels: int) -> Array:

@@ -545,7 +545,7 @@ def test_large_strips_are_rounded_and_counted_like_small_ones(
             assert one.dtype == two.dtype
             assert np.array_equal(one, two)
     values[7, 7, 0] = np.nan
-    with pytest.raises(InputError, match="row 107, column 7"):
+    with pytest.raises(InputError, match="x 7, y 107"):
         levels.quantise(values, held, row=100)
 
 

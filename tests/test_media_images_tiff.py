@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import pyvips
-from PIL import Image
+from PIL import Image, ImageSequence, TiffImagePlugin
 
 import convcli
 from convcli.errors import InputError, OutputError
@@ -545,7 +545,7 @@ def test_large_strips_are_rounded_and_counted_like_small_ones(
             assert one.dtype == two.dtype
             assert np.array_equal(one, two)
     values[7, 7, 0] = np.nan
-    with pytest.raises(InputError, match="row 107, column 7"):
+    with pytest.raises(InputError, match="x 7, y 107"):
         levels.quantise(values, held, row=100)
 
 
@@ -966,3 +966,51 @@ def test_whole_colours_multiplied_by_the_opacity_are_divided_and_rounded(
     assert read.dtype == stored.dtype
     np.testing.assert_array_equal(read[..., -1], stored[..., -1])
     np.testing.assert_array_equal(read[..., :-1], wanted)
+
+
+@pytest.mark.parametrize(
+    ("compressions", "pages", "told"),
+    [
+        ([None, "tiff_lzw", "tiff_lzw"], "1-3", "(none, LZW)"),
+        (["tiff_lzw", None, None], "1-3", "(LZW, none)"),
+        (["tiff_adobe_deflate", "tiff_deflate", "packbits"], "1-3", "(Deflate, PackBits)"),
+        ([None, "jpeg", "jpeg"], "1-3", "(none, JPEG)"),
+        ([None, "tiff_lzw", "tiff_lzw"], "2-3", ""),
+        (["tiff_lzw", "tiff_lzw", None], "1-2", ""),
+    ],
+)
+def test_pages_that_are_compressed_differently_are_told(
+    program: Program, tmp_path: Path, compressions: list[str | None], *, pages: str, told: str
+) -> None:
+    """libvips writes all pages of a file in one way."""
+    _save_pages(tmp_path / "a.tif", compressions, rows=24)
+    done = program.run("image", "box:3", "a.tif", "--pages", pages, "-o", "b.tif", cwd=tmp_path)
+    warnings = [line for line in done.warnings if "differ in their compression" in line]
+    assert (done.code, len(warnings)) == (0, bool(told))
+    assert told in "".join(warnings)
+    first = int(pages[0]) - 1
+    with Image.open(tmp_path / "b.tif") as written, Image.open(tmp_path / "a.tif") as read:
+        read.seek(first)
+        for page in ImageSequence.Iterator(written):
+            assert page.info["compression"] == read.info["compression"]
+    assert program.run("image", "box:3", "a.tif", "-o", "b.webp", cwd=tmp_path).warnings == []
+
+
+def test_pages_that_differ_lose_the_compression_of_any(program: Program, tmp_path: Path) -> None:
+    _save_pages(tmp_path / "a.tif", [None, "tiff_lzw"], rows=24, grows=True)
+    done = program.run("image", "box:3", "a.tif", "-o", "b.tif", cwd=tmp_path)
+    (warning,) = done.warnings
+    assert "are stored in strips, without compression" in warning
+
+
+def _save_pages(
+    path: Path, compressions: list[str | None], *, rows: int, grows: bool = False
+) -> None:
+    """Write a TIFF whose pages are compressed in these ways."""
+    with TiffImagePlugin.AppendingTiffWriter(str(path), new=True) as file:
+        for number, compression in enumerate(compressions):
+            more = number if grows else 0
+            page = Image.fromarray(np.full((rows + more, 32), 10 * number, np.uint8))
+            page.encoderinfo = {}
+            page.save(file, format="TIFF", compression=compression)
+            file.newFrame()

@@ -110,10 +110,7 @@ class ClusterRunner:
                 self._cluster = _local_cluster(distributed, processes)
             self._client = _client(distributed, self._cluster or address)
             with self._loss_as_error():
-                threads = self._threads_of_workers()
-                self._refuse_other_versions()
-                if work.runs_network:
-                    self._refuse_other_runtimes()
+                threads = self._checked_threads()
                 if on_retry is not None:
                     self._client.subscribe_topic(topic, partial(_take_note, on_retry))
         except BaseException:
@@ -124,6 +121,14 @@ class ClusterRunner:
         self._units: dict[str, Unit] = {}
         self._refused: deque[Outcome] = deque()
         self._ended = distributed.as_completed(loop=self._client.loop)
+
+    def _checked_threads(self) -> int:
+        """How many threads the workers have. RequestError if they cannot do this work."""
+        threads = self._threads_of_workers()
+        self._refuse_other_versions()
+        if self._request.work.runs_network:
+            self._refuse_other_runtimes()
+        return threads
 
     def _threads_of_workers(self) -> int:
         """Wait for the first worker, and count the threads of all."""

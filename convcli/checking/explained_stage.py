@@ -253,10 +253,7 @@ class ExplainedStage:
         stored = np.shape(layers[0].weights)[2:] if len(layers) == 1 else ()
         if len(stored) != len(ones):
             return ones
-        apart = tuple(
-            max(1, (width - 1) // max(1, taps - 1))
-            for width, taps in zip(found.size, stored, strict=True)
-        )
+        apart = tuple(map(_distance_of_taps, found.size, stored))
         taps = without_zeros(found.weights, apart)
         others_are_zero = np.count_nonzero(taps) == np.count_nonzero(found.weights)
         return apart if others_are_zero else ones
@@ -326,6 +323,11 @@ def _outside_signal(
         index = start + offsets
         outside |= (index < 0) | (index >= n)
     return outside
+
+
+def _distance_of_taps(width: int, taps: int) -> int:
+    """Samples from one tap to the next, if taps lie evenly in a window of `width` samples."""
+    return max(1, (width - 1) // max(1, taps - 1))
 
 
 def _exact_sum(products: Array) -> float:

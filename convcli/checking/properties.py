@@ -218,10 +218,10 @@ def measure_linearity(plan: Plan, x: Array) -> LinearityFacts:
     of_zero = _largest_magnitude(_filtered(plan, np.zeros_like(x)))
     measured = []
     for place in places:
-        facts = _linearity_at(plan, x, result, place)
-        measured.append(replace(facts, of_zero=of_zero))
+        facts = _linearity_at(place, plan, x, result, of_zero)
         if not facts.holds:
-            return measured[-1]
+            return facts
+        measured.append(facts)
     return replace(measured[0], impulses=len(places))
 
 
@@ -235,8 +235,14 @@ def _from_the_middle(shape: tuple[int, ...]) -> list[tuple[int, ...]]:
     return sorted(np.ndindex(shape), key=distance)
 
 
-def _linearity_at(plan: Plan, x: Array, result: Array, place: tuple[int, ...]) -> LinearityFacts:
-    """Compare both sides for an impulse at a place; `result` : the outputs of the signal."""
+def _linearity_at(
+    place: tuple[int, ...], plan: Plan, x: Array, result: Array, of_zero: float
+) -> LinearityFacts:
+    """Compare both sides for an impulse at a place.
+
+    result : the outputs of the signal `x`
+    of_zero : the largest output of a signal of zeros
+    """
     impulse = np.zeros_like(x)
     impulse[place] = _largest_magnitude(x) or 1.0
     a, b = FACTORS
@@ -252,6 +258,7 @@ def _linearity_at(plan: Plan, x: Array, result: Array, place: tuple[int, ...]) -
         sum_first=None if output is None else float(sum_first[output]),
         filter_first=None if output is None else float(filter_first[output]),
         scale=max(_largest_magnitude(sum_first), _largest_magnitude(filter_first)),
+        of_zero=of_zero,
     )
 
 

@@ -39,7 +39,7 @@ class LearnInputs:
 
     files: Sequence[InputPair]
     pairs: Sequence[Pair]
-    pages: Sequence[FirstPage] = ()
+    pages: Sequence[FirstPage]
     share: ShareOfInputs | None = None
 
     @property

@@ -112,7 +112,9 @@ class LinearityFacts:
     The second signal is an impulse as high as the signal.
 
     factors : the weights of the signal and of the impulse
-    impulse : the index of the impulse; impulses : how many places were tried that give equal sides
+    impulse : the index of the impulse
+    impulses : how many places of the impulse were tried, where both sides are equal for all of
+        them; else 0
     difference : largest difference between both sides; at : the index of that output
     sum_first, filter_first : the two sides at that output
     scale : the largest output of both sides
@@ -127,7 +129,7 @@ class LinearityFacts:
     sum_first: float | None
     filter_first: float | None
     scale: float
-    of_zero: float = 0.0
+    of_zero: float
     impulses: int = 0
 
     @property

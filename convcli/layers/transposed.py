@@ -146,19 +146,8 @@ def transposed_ops(
     refuse_growth([(axis.stride, 1) for axis in axes])
     _refuse_many_weights(weights, axes)
     strides = tuple(axis.stride for axis in axes)
-    conv = ConvOp(
-        weights=PhaseWeights(tuple(axes), groups).scattered(weights),
-        bias=None if bias is None else np.repeat(bias, math.prod(strides)),
-        step=(1,) * len(axes),
-        dilation=(1,) * len(axes),
-        groups=groups,
-        at=Placement(
-            before=tuple(-axis.first for axis in axes),
-            anchor=(0,) * len(axes),
-            growth=tuple(axis.growth for axis in axes),
-            padding="zero",
-        ),
-    )
+    repeated = None if bias is None else np.repeat(bias, math.prod(strides))
+    conv = _phases_conv(PhaseWeights(tuple(axes), groups), weights, repeated)
     spread = Spread(
         stride=strides,
         first=tuple(-axis.padding for axis in axes),
@@ -170,6 +159,27 @@ def transposed_ops(
     if not any(surplus):
         return conv, interleaved
     return conv, interleaved, FirstOutputs(fewer=surplus)
+
+
+def _phases_conv(phases: PhaseWeights, weights: Tensor, bias: Tensor | None) -> ConvOp:
+    """The convolution that makes all phases.
+
+    weights : (in, out / groups, taps...); bias : (out * phases,) or None
+    """
+    axes = phases.axes
+    return ConvOp(
+        weights=phases.scattered(weights),
+        bias=bias,
+        step=(1,) * len(axes),
+        dilation=(1,) * len(axes),
+        groups=phases.groups,
+        at=Placement(
+            before=tuple(-axis.first for axis in axes),
+            anchor=(0,) * len(axes),
+            growth=tuple(axis.growth for axis in axes),
+            padding="zero",
+        ),
+    )
 
 
 def _refuse_many_weights(weights: Tensor, axes: Sequence[TransposedAxis]) -> None:

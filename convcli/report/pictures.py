@@ -33,13 +33,7 @@ def picture_views(run: RunFacts, preview: PreviewFacts) -> Iterator[SignalView]:
     table = None
     if preview.likeness is not None and run.comparison is None:
         table = _likeness_table(preview.likeness)
-    notes = []
-    done = "drawn" if preview.likeness is None else "drawn and measured"
-    if preview.pages or preview.more_pages:
-        count = 1 + len(preview.pages) + preview.more_pages
-        notes.append(f"The first of {count:,} pages is {done} here; the others are below.")
-    if before.undrawn:
-        notes.append(_undrawn_text(before, done))
+    notes = list(_notes_of(before, preview))
     if _same_ratio(before, after):
         slider = _slider(name, before, after, preview)
         yield SignalView(table=table, slider=slider, notes=notes)
@@ -52,6 +46,16 @@ def picture_views(run: RunFacts, preview: PreviewFacts) -> Iterator[SignalView]:
     yield SignalView(heading="Histogram", figures=histograms, layout="pair")
     if preview.pages:
         yield _page_view(preview)
+
+
+def _notes_of(before: PictureFacts, preview: PreviewFacts) -> Iterator[str]:
+    """Say which of several pages is drawn, and that only some channels are."""
+    done = "drawn" if preview.likeness is None else "drawn and measured"
+    if preview.pages or preview.more_pages:
+        count = 1 + len(preview.pages) + preview.more_pages
+        yield f"The first of {count:,} pages is {done} here; the others are below."
+    if before.undrawn:
+        yield _undrawn_text(before, done)
 
 
 def _undrawn_text(picture: PictureFacts, done: str) -> str:

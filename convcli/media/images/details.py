@@ -45,6 +45,7 @@ class ImageDetails:
     lossless : whether a WebP is
     extra_bands : what the bands of a TIFF after its colours are, the values of its tag 338
     compression : of a TIFF, the value of its tag 259
+    ways_of_storing : compression and tiles of the pages of a TIFF, in words, each once
     tile : width and height of the tiles of a TIFF; None if its rows are stored in strips
     white_is_zero : whether a TIFF stores white as 0
     page_fields : of a TIFF, for each page that is read: the fields that are kept as they are, by
@@ -81,6 +82,7 @@ class ImageDetails:
     lossless: bool | None = None
     extra_bands: tuple[int, ...] = ()
     compression: int | None = None
+    ways_of_storing: tuple[str, ...] = ()
     tile: tuple[int, int] | None = None
     white_is_zero: bool = False
     page_fields: tuple[TiffFields, ...] = ()

@@ -93,6 +93,17 @@ _UNWRITTEN = {
     50001: "WebP",
 }
 
+_NAMES = {
+    _UNCOMPRESSED: "none",
+    **dict.fromkeys(_FAX, "fax"),
+    5: "LZW",
+    8: "Deflate",
+    32946: "Deflate",
+    32773: "PackBits",
+    50000: "Zstandard",
+    **_UNWRITTEN,
+}
+
 
 @dataclass(frozen=True)
 class TiffField:
@@ -472,8 +483,7 @@ def inspect_tiff(file: BinaryIO, details: ImageDetails) -> ImageDetails:
         details = replace(details, white_is_zero=True)
     if photometric is not None and photometric.value == _PALETTE:
         details = replace(details, palette=True)
-    inner_pictures = _count_inner_pictures(file, details.page_indices)
-    details = replace(details, tile=_tile_of(directory), inner_pictures=inner_pictures)
+    details = _inspect_pages(file, replace(details, tile=_tile_of(directory)))
     iptc = directory.get(_IPTC)
     if iptc is not None and header is not None:
         variant, _ = header
@@ -481,15 +491,34 @@ def inspect_tiff(file: BinaryIO, details: ImageDetails) -> ImageDetails:
     return replace(details, exif=exif)
 
 
-def _count_inner_pictures(file: BinaryIO, pages: tuple[int, ...]) -> int:
-    """How many pictures belong to some pages: smaller copies, or the raw pixels of a camera."""
-    count = 0
-    wanted = set(pages)
-    for page, directory in enumerate(tiff_pages(file, max(pages) + 1)):
-        found = directory.fields(file, (_INNER_PICTURES,)).get(_INNER_PICTURES)
-        if found is not None and page in wanted:
-            count += found.count
-    return count
+def _inspect_pages(file: BinaryIO, details: ImageDetails) -> ImageDetails:
+    """The details with how the pixels of each page are stored, and with the inner pictures.
+
+    The latter belong to a page: smaller copies, or the raw pixels of a camera.
+    """
+    tags = (_COMPRESSION, _TILE_WIDTH, _TILE_HEIGHT, _INNER_PICTURES)
+    inner_pictures = 0
+    stored = []
+    wanted = set(details.page_indices)
+    for page, directory in enumerate(tiff_pages(file, max(wanted) + 1)):
+        if page in wanted:
+            fields = directory.fields(file, tags)
+            stored.append(_storage_text(fields))
+            if _INNER_PICTURES in fields:
+                inner_pictures += fields[_INNER_PICTURES].count
+    ways = tuple(dict.fromkeys(stored))
+    return replace(details, ways_of_storing=ways, inner_pictures=inner_pictures)
+
+
+def _storage_text(fields: TiffFields) -> str:
+    """How the pixels of a page are stored: `LZW`, `none in tiles of 256x256`."""
+    compression = fields[_COMPRESSION].value if _COMPRESSION in fields else _UNCOMPRESSED
+    text = _NAMES.get(compression, f"method {compression} of TIFF")
+    tile = _tile_of(fields)
+    if tile is not None:
+        width, height = tile
+        text += f" in tiles of {width}x{height}"
+    return text
 
 
 def _tile_of(directory: TiffFields) -> tuple[int, int] | None:
@@ -538,10 +567,15 @@ def tiff_losses(request: WriteRequest) -> Iterator[str]:
     if details.format != request.format.name:
         return
     compression = _UNWRITTEN.get(details.compression or _UNCOMPRESSED)
-    is_packed = details.tile is not None or _compression_of(details) != "none"
+    ways = details.ways_of_storing
+    is_packed = any(way != _NAMES[_UNCOMPRESSED] for way in ways)
     if not are_alike(request.layouts) and is_packed:
         yield "pages that differ in size or kind are stored in strips, without compression"
-    elif compression is not None:
+        return
+    if len(ways) > 1:
+        listed = ", ".join(ways)
+        yield f"pages differ in their compression or tiles ({listed}): all are stored as the first"
+    if compression is not None:
         yield (
             f"the tiff was compressed by {compression}, which would lose more with each run: "
             "the result is stored without loss, by LZW"

@@ -124,8 +124,8 @@ class PageReading:
     smaller_copy: bool
     premultiplied: bool
     lone: tuple[Patch, ...]
-    wide: tuple[Patch, ...] = ()
-    as_whole: WholeNumbers | None = None
+    wide: tuple[Patch, ...]
+    as_whole: WholeNumbers | None
 
     @property
     def extra(self) -> tuple[bool, ...]:

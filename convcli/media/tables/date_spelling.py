@@ -36,9 +36,9 @@ class DateSpelling:
     small : half days are am and pm, not AM and PM
     """
 
-    short: tuple[str, ...] = ()
-    digits: int = 6
-    small: bool = False
+    short: tuple[str, ...]
+    digits: int
+    small: bool
 
     @classmethod
     def of(cls, form: str, texts: Iterable[bytes]) -> DateSpelling:

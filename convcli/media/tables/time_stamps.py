@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # Nanoseconds of a second.
 SECOND = 1_000_000_000
 # No wall clock is further from UTC, in seconds.
-LARGEST_OFFSET = 26 * 3600
+_LARGEST_OFFSET = 26 * 3600
 
 
 class Notation(Protocol):
@@ -251,7 +251,7 @@ def _change_over(wall: int, zone: str) -> int:
     pandas' `nonexistent="shift_forward"` is hours off where a zone leaves out a day.
     """
     second = wall // SECOND
-    span = range(second - LARGEST_OFFSET, second + LARGEST_OFFSET)
+    span = range(second - _LARGEST_OFFSET, second + _LARGEST_OFFSET)
 
     def wall_at(instant: int) -> int:
         stamp = np.array([instant * SECOND])

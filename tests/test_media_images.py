@@ -289,7 +289,7 @@ def test_nan_is_refused_by_whole_numbers_and_kept_by_floats(tmp_path: Path) -> N
         return np.where(x == x.max(), np.nan, x)
 
     a = save(tmp_path / "a.png", np.arange(60, dtype=np.uint8).reshape(20, 3, 1), "b-w")
-    with pytest.raises(InputError, match=r"NaN.* row 19, column 2"):
+    with pytest.raises(InputError, match=r"NaN.* x 2, y 19"):
         run(a, tmp_path / "b.png", holes)
     f = save(tmp_path / "f.tif", noise(3, 3, 1, "f4"), "b-w")
     run(f, tmp_path / "g.tif", holes)

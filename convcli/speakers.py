@@ -40,8 +40,9 @@ def speakers_of(mask: int, channels: int) -> tuple[int, ...]:
     >>> speakers_of(0x33, 4)
     (1, 2, 16, 32)
     """
-    bits = tuple(1 << place for place in range(mask.bit_length()) if mask >> place & 1)
-    return bits if len(bits) == channels else ()
+    bits = [1 << place for place in range(mask.bit_length())]
+    speakers = tuple(bit for bit in bits if mask & bit)
+    return speakers if len(speakers) == channels else ()
 
 
 def named_mask(names: list[str]) -> int:

@@ -25,7 +25,9 @@ Some operations need more than a window of the extended signal:
   come: a `Tracker` records the times, and a job is computed by a chain that is bound to them
   (`in_time/tracking.py`). Outside of the signal there are no times, and all samples are missing.
 * Layers on a picture are computed in blocks of a fixed grid (`blocks.py`), so that an output has
-  the same bits however the picture arrives.
+  the same bits however the picture arrives. So are the FFTs of a sound, whose blocks are called
+  cells (`convolution/frames.py`). A job begins with the inputs of its first cell, even if the
+  outputs before it in this cell were computed by the job before.
 """
 
 from __future__ import annotations

@@ -156,8 +156,8 @@ class Mix(OneSample):
         return NumberUse(rounding=of_taps(self.weights, self.divisor), homogeneous=True)
 
     @cached_property
-    def _products(self) -> list[list[int]]:
-        """The output and the input of each weight that is not 0, in the order in which they add."""
+    def _terms(self) -> list[list[int]]:
+        """The output and the input of each weight that is not 0, in the order of the sum."""
         pairs: list[list[int]] = np.argwhere(self.weights).tolist()
         return pairs
 
@@ -174,7 +174,7 @@ class Mix(OneSample):
         inputs = [c for c in range(x.shape[-1]) if c != self.keeps]
         y = np.zeros((*x.shape[:-1], self.output_channels(x.shape[-1])), x.dtype)
         # One product after the other: a matrix product would round by the length of the block.
-        for output, number in self._products:
+        for output, number in self._terms:
             weight = x.dtype.type(self.weights[output, number])
             y[..., output] += x[..., inputs[number]] * weight
         if self.divisor != 1:

@@ -32,6 +32,7 @@ from convcli.speakers import mask_of
 
 if TYPE_CHECKING:
     from convcli.array_types import AnyArray
+    from convcli.media.audio.bitrate import BitRate
     from convcli.media.audio.metadata.carry import Metadata
     from convcli.media.audio.reader import AudioDetails
     from convcli.media.audio.sndfile_writer import SndFileWriter
@@ -67,6 +68,10 @@ class AudioOptions:
     on_clip: Literal["warn", "error", "normalize"] = "warn"
     bitrate: float | None = None
     quality: float | None = None
+
+    def requested_rate(self, kept: BitRate | None) -> RequestedRate:
+        """What is asked of a lossy coding; `kept` is the bit rate of the input."""
+        return RequestedRate(bitrate=self.bitrate, quality=self.quality, kept=kept)
 
 
 @dataclass(frozen=True)
@@ -110,9 +115,7 @@ class AudioSink(FileSink):
     ) -> None:
         options = options or AudioOptions()
         self.warnings: list[str] = []
-        self._name = name
-        if name is None and isinstance(target, Path):
-            self._name = target
+        self._name = target if name is None and isinstance(target, Path) else name
         self._signal = signal
         self._like = like
         self._mask = mask_of(signal, like.mask, like.channels)
@@ -121,9 +124,7 @@ class AudioSink(FileSink):
         self.coding = choose_coding(
             like=(like.format, like.subtype), format=options.format, subtype=options.subtype
         )
-        self._wanted = RequestedRate(
-            bitrate=options.bitrate, quality=options.quality, kept=like.bit_rate
-        )
+        self._wanted = options.requested_rate(like.bit_rate)
         self._bits = _valid_bits(like, self.coding)
         self._grid = Grid.of(self.coding.subtype, bits=self._bits)
         self._dither = self._dither_of(part, options)

@@ -169,15 +169,11 @@ class SndFile(AudioSource):
         tag_bytes = sum(len(chunk.body) for chunk in chunks)
         if self._mending is not None:
             tag_bytes += self._mending.left_out_bytes
-        frames = sound.frames if sound.frames < _UNKNOWN_FRAMES else None
-        if self._mending is not None and self._mending.frames is not None:
-            frames = self._mending.frames
         with _position_kept(self._file):
+            frames = self._count_frames()
             bit_rate = bit_rate_of(self._file, sound, frames=frames, tag_bytes=tag_bytes)
             told_bits = container_of(sound.format).sample_bits(self._file)
             mask = self._speaker_mask(chunks)
-            if frames is not None and sound.format in WAV_KINDS and sound.subtype in _BLOCK_CODECS:
-                frames = frames_of_blocks(self._file, sound.channels, frames)
         bits = bits_of(sound.subtype)
         if told_bits is not None and sound.subtype.startswith("PCM_"):
             bits = min(bits, told_bits)
@@ -194,6 +190,17 @@ class SndFile(AudioSource):
             chunks=chunks,
             bit_rate=bit_rate,
         )
+
+    def _count_frames(self) -> int | None:
+        """The number of frames; None if it is not known."""
+        sound = self._sound
+        if self._mending is not None and self._mending.frames is not None:
+            return self._mending.frames
+        if sound.frames >= _UNKNOWN_FRAMES:
+            return None
+        if sound.format in WAV_KINDS and sound.subtype in _BLOCK_CODECS:
+            return frames_of_blocks(self._file, sound.channels, sound.frames)
+        return int(sound.frames)
 
     def _metadata(self) -> tuple[Chunk, ...]:
         with _position_kept(self._file):

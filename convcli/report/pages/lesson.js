@@ -152,6 +152,7 @@ function prepared(stage) {
   made.resampled = stage.phases.length > 0;
   made.pads = stage.only_pads;
   if (made.pads) made.size = [1, 1];
+  // Each output is one of the inputs: of a padding, of a repetition and of interleaved channels.
   made.copies = made.pads || (made.resampled && stage.nn_call !== "");
   made.start = (line ? [0, start[0]] : start).map((place, axis) => place - made.first[axis]);
   return made;
@@ -354,7 +355,10 @@ function computed(stage, output, index) {
   if (stage.flipped === null && stage.branches.length) return combined(stage, output, index);
   const window = windowOf(stage, output, index);
   const values = window.flat(2);
-  if (stage.copies) return values.length ? values[0] : stage.padding === "shrink" ? null : 0;
+  if (stage.copies) {
+    if (values.length) return values[0];
+    return stage.padding === "shrink" ? null : 0;
+  }
   if (stage.flipped === null) {
     const present = values.filter((value) => value !== null);
     if (!present.length) return null;
@@ -715,7 +719,8 @@ class Demo {
       const cells = plane[0].map((_, i) => this.inputCell(stage, number, place, channel, 0, i));
       rows.push(rowOf("input", `input ${stage.channelsIn[channel]}`, cells));
     });
-    if (stage.flipped !== null) reads(stage, output).forEach((channel, which) => {
+    const weighted = stage.flipped === null ? [] : reads(stage, output);
+    weighted.forEach((channel, which) => {
       const samples = window[which][0];
       const weights = stage.weights[output][which][0];
       const taps = weights.map((w, j) => cell(w, "", `tap ${j}`, this.editWeight(stage, output, which, 0, j)));

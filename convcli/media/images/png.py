@@ -48,6 +48,8 @@ _BACKGROUND_CHUNK, _DELIVERED_BITS_CHUNK = b"bKGD", b"sBIT"
 # Chunks that hold pixels or say where they are: opacities, frames of an animation, of which there
 # is a warning of its own, and the index of Apple.
 _PIXEL_CHUNKS = (b"tRNS", b"fcTL", b"fdAT", b"iDOT")
+# When the picture was changed last, which is now.
+_CHANGED_CHUNK = b"tIME"
 # Where and how large the picture is in the world, and the kind of a stereoscopic one.
 _PLACE_CHUNKS = (b"oFFs", b"sCAL", b"pCAL", b"sTER")
 _LOWER_CASE = 0x20
@@ -139,7 +141,7 @@ def read_chunks(file: BinaryIO) -> Iterator[Chunk]:
 def _describes(kind: bytes) -> bool:
     """Whether a chunk describes the picture: no decoder needs it, and it belongs to no pixels."""
     is_ancillary = bool(kind[0] & _LOWER_CASE)
-    return is_ancillary and kind not in _PIXEL_CHUNKS
+    return is_ancillary and kind not in (*_PIXEL_CHUNKS, _CHANGED_CHUNK)
 
 
 def _is_copied(kind: bytes) -> bool:

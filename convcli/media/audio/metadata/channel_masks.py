@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MASK_COMMENT = b"WAVEFORMATEXTENSIBLE_CHANNEL_MASK"
-# The chunk of a CAF: a tag, a mask, and a number of descriptions. The upper 16 bits of a tag are the
-# number of a layout, the lower ones that of its channels. These layouts have the order of a mask.
+# The chunk of a CAF: a tag, a mask, and a number of descriptions. The upper 16 bits of a tag are
+# the number of a layout, the lower ones that of its channels. These layouts have the order of a
+# mask.
 LAYOUT = b"chan"
 _LAYOUT = struct.Struct(">III")
 _IS_MASK = 1 << 16

@@ -255,7 +255,7 @@ class FirstPage:
 
     @property
     def source(self) -> Source[Any]:
-        """The page as a signal."""
+        """The signal of the first page."""
         return self.opened.sources[0]
 
     @property

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 # What word processors and web pages make of a minus sign.
 _DASHES = "\N{EN DASH}\N{EM DASH}\N{MINUS SIGN}\N{NON-BREAKING HYPHEN}"
-# An option of several letters with one minus sign, as ImageMagick has them.
-LONG_WITH_ONE = re.compile(r"-[A-Za-z][A-Za-z-]{2,}")
 # The beginning of a FILTER with a minus: -2 * x, -x, -(x - 1).
 _BEGINS_LIKE_FILTER = re.compile(r"-(\W*\d|\s|x\b|\()")
 
@@ -141,6 +139,8 @@ class Options:
 
         word : what the option was read from
         """
+        from convcli.cli.word_order import LONG_WITH_ONE
+
         if option.startswith("--") or LONG_WITH_ONE.fullmatch(word):
             name = word.partition("=")[0].lstrip("-")
             return nearest(f"--{name}", self.long)

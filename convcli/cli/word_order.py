@@ -11,7 +11,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convcli.cli.option_words import LONG_WITH_ONE
 from convcli.designs.elsewhere import answer_to
 from convcli.errors import RequestError
 from convcli.places import is_file
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 # The commands whose first word is a FILTER.
 _FILTERING = ("audio", "csv", "image")
 _VALUE = re.compile(r"[-+]?\.?\d")
+# An option of several letters with one minus sign, as ImageMagick has them.
+LONG_WITH_ONE = re.compile(r"-[A-Za-z][A-Za-z-]{2,}")
 
 
 def refuse_other_order(command: str, filter: str, inputs: list[str], output: str | None) -> None:

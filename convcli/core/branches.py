@@ -351,7 +351,7 @@ class Branches(Op):
 
     @cached_property
     def cell(self) -> int | None:
-        """That of all branches, and of the convolution that equals the group."""
+        """The cell of all branches, and of the convolution that equals the group."""
         cells = [branch.chain.cell for branch in self.branches]
         if self.folded is not None:
             cells.append(self.folded.cell)

@@ -191,7 +191,7 @@ class Convolve(ByFrames):
 
     @property
     def cell(self) -> int | None:
-        """That of the grid; 1 if every sum is added up in one order."""
+        """The cell of the grid; 1 if every sum is added up in one order."""
         if self.grid is not None:
             return self.grid.cell
         return 1 if self._path in ("direct", "exact") else None
@@ -293,7 +293,7 @@ class OfConvolutions(ByFrames):
 
     @property
     def cell(self) -> int | None:
-        """That of the grid, or of the parts without one."""
+        """The cell of the grid, or of the parts without one."""
         return common_cell([part.cell for part in self.parts])
 
     @property

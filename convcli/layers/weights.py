@@ -94,7 +94,7 @@ def _header(path: Place, size: int, file: IO[bytes]) -> dict[str, Any]:
     length = int.from_bytes(prefix, "little")
     _check_header_length(path, prefix, length, size)
     try:
-        header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_unique)
+        header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_each_once)
     except _TwiceError as error:
         raise _bad(path, f"its header says {quoted_text(error.args[0])} twice") from None
     except (ValueError, RecursionError):
@@ -122,7 +122,7 @@ class _TwiceError(Exception):
     """A name that occurs twice in one map."""
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:

@@ -32,7 +32,7 @@ def strided_sums(x: Array, y: Array, shape: Sizes, step: Sizes) -> Sums:
     lengths = []
     for count, taps, each in zip(targets.shape[:-1], blocks, step, strict=True):
         lengths.append((count + taps - 1) * each)
-    inputs = _of_lengths(x, lengths)
+    inputs = _padded_to_lengths(x, lengths)
 
     sums = sums_over(split_phases(inputs, step), targets, blocks)
     kept = [*_places_of_taps(x.shape[-1], shape, step), len(sums.gram) - 1]
@@ -44,7 +44,7 @@ def _taps_of_phases(shape: Sizes, step: Sizes) -> Sizes:
     return tuple(-(-taps // each) for taps, each in zip(shape, step, strict=True))
 
 
-def _of_lengths(x: Array, lengths: Sequence[int]) -> Array:
+def _padded_to_lengths(x: Array, lengths: Sequence[int]) -> Array:
     """Samples (n..., channels), cut off or followed by zeros to have these lengths."""
     inside: Any = tuple(map(slice, lengths))
     kept = x[inside]

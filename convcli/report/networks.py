@@ -160,7 +160,7 @@ def _kernel_figure(layer_name: str, weights: Any) -> Figure:
 
     outputs, inputs = weights.shape[:2]
     if weights.ndim == 3 and outputs * inputs <= MOST_LINES:
-        return _kernel_lines(layer_name, weights)
+        return _lines_of_kernels(layer_name, weights)
     shown = weights[:MOST_KERNELS, :MOST_KERNELS]
     count = f"{outputs} x {inputs} kernels"
     if shown.shape != weights.shape:
@@ -173,7 +173,7 @@ def _kernel_figure(layer_name: str, weights: Any) -> Figure:
     )
 
 
-def _kernel_lines(layer_name: str, weights: Any) -> Figure:
+def _lines_of_kernels(layer_name: str, weights: Any) -> Figure:
     made, read = weights.shape[:2]
     curves = []
     for style, (output, place) in zip(STYLES, product(range(made), range(read)), strict=False):

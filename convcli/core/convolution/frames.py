@@ -70,7 +70,7 @@ class FrameGrid:
 
     @property
     def cell(self) -> int:
-        """Outputs of a cell."""
+        """How many outputs a cell has."""
         return 2 * self.kept
 
     def laid(self, first: int, end: int) -> FrameGrid:

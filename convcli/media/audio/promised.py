@@ -116,7 +116,7 @@ def caf_samples(file: BinaryIO) -> tuple[int, int] | None:
 
 
 def _end_in_w64(file: BinaryIO, _: int) -> int:
-    for name, size in w64.chunk_heads(file):
+    for name, size in w64.wave64_chunk_heads(file):
         if name == b"data":
             return file.tell() + size
     return 0

@@ -335,7 +335,7 @@ class VipsPicture:
         self.warnings += drain_log()
 
     def _losses(self) -> Iterator[str]:
-        """What of the file is not read, or cannot be kept."""
+        """Yield what of the file is not read, or cannot be kept."""
         if self.details.damaged_icc:
             yield "the colour profile is damaged: it is left out"
         if self.details.has_chunk(ANIMATION_CHUNK):

@@ -22,13 +22,13 @@ class Wave64Container(Container):
     def speaker_mask(self, stream: BinaryIO, chunks: tuple[Chunk, ...], channels: int) -> int:
         """What the header says, as that of an extensible WAV."""
         del chunks, channels
-        for name, size in chunk_heads(stream):
+        for name, size in wave64_chunk_heads(stream):
             if name == b"fmt " and size < _LONGEST_FORMAT:
                 return wav.read_format(stream.read(size), name="").mask
         return 0
 
 
-def chunk_heads(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
+def wave64_chunk_heads(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
     """Yield the first four letters and the bytes of each chunk, with the stream at its body."""
     place = _FIRST_CHUNK
     while True:

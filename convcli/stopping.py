@@ -98,12 +98,26 @@ def _watch_signals() -> None:
     """Start the thread that waits for signals, unless this process has it."""
     if os.name != "posix" or _watched == [os.getpid()]:
         return
-    reading, writing = os.pipe()
+    reading, writing = _pipe_beside_standard_streams()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     _unanswered.acquire(blocking=False)
     start_new_thread(_watch, (reading,))
     _watched[:] = [os.getpid()]
+
+
+def _pipe_beside_standard_streams() -> list[int]:
+    """The ends of a pipe, for reading and for writing, with other numbers than 0, 1 and 2.
+
+    These are free where a standard stream is closed, and the program connects them to something.
+    """
+    from fcntl import F_DUPFD_CLOEXEC, fcntl
+
+    lowest = os.pipe()
+    ends = [fcntl(end, F_DUPFD_CLOEXEC, 3) for end in lowest]
+    for end in lowest:
+        os.close(end)
+    return ends
 
 
 def _watch(reading: int) -> None:

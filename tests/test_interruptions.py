@@ -197,6 +197,16 @@ def test_a_signal_in_the_last_moments(tmp_path: Path) -> None:
         assert (ended.returncode, ended.stdout, ended.stderr) == (code, b"", b"")
 
 
+def test_signals_take_the_number_of_no_standard_stream() -> None:
+    """Where one is closed, its number is free, and what is opened next would get it."""
+    program = (
+        "import os, sys; from convcli.stopping import answer_signals\n"
+        "os.closerange(0, 2); answer_signals()\n"
+        "sys.exit(sum(map(os.path.exists, ('/proc/self/fd/0', '/proc/self/fd/1'))))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
 def test_ctrl_c_during_the_first_import() -> None:
     program = (
         "import os, runpy, signal, sys\n"

@@ -412,6 +412,28 @@ def test_the_likeness_of_pictures_is_that_of_compare() -> None:
     assert facts.ssim == pytest.approx(expected.ssim, rel=1e-5)
 
 
+TYPES = ["uint8", "uint16", "int32", "float32", "float64"]
+
+
+@pytest.mark.parametrize("type_a", TYPES)
+@pytest.mark.parametrize("type_b", TYPES)
+def test_the_signal_to_noise_ratio_of_samples_of_all_types(type_a: str, type_b: str) -> None:
+    """Samples that are as far apart as they can be: their squares fit into no whole number."""
+    full = 255 if "uint8" in {type_a, type_b} else 65535
+    rng = np.random.default_rng(8)
+    a: Any = rng.choice([0, 1, full], (1000, 1001, 1))
+    b: Any = np.where(a == 1, 0, full - a)
+    sums = []
+    for x, dtype in ((a, type_a), (b, type_b)):
+        signal = Signal(medium=IMAGE, shape=x.shape[:2], channels=("grey",), full_scale=full)
+        collected = PictureSums(signal, 1001)
+        collected.add(collected.prepared(x.astype(dtype), 0))
+        sums.append(collected)
+    facts = likeness(*sums)
+    assert facts is not None
+    assert facts.psnr == pytest.approx(10 * np.log10(full**2 / np.mean((a - b) ** 2)), rel=1e-5)
+
+
 def test_the_likeness_of_pictures_with_infinite_and_missing_pixels() -> None:
     """The PSNR of the known pixels: 98 of them differ by 0.1, so that it is 20 dB."""
     a: Any = np.full((10, 10, 1), 0.5, np.float32)

@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from convcli.cli import INTERRUPTED, Stopped
+from convcli.cli.importing import importing
 from convcli.cli.input_run import check_is_left
 from convcli.cli.planned_input import WrittenOutput
 from convcli.media.files import completed
 from convcli.media.outputs import open_output
 from convcli.media.replacing import only_writing
+from convcli.report.files import renderer_modules
 from convcli.running.run import run
 from convcli.running.workers import keep_freed_memory
 
@@ -115,6 +117,8 @@ class _WatchedSink:
         self._output = asked.output
         self._progress = asked.progress
         self._stopping = asked.command.stopping
+        # The report on several inputs is written by another process, or much later.
+        self._imported = renderer_modules(asked.command.options.report) if asked.alone else ()
 
     def encode(self, y: Any, rows: Any) -> Any:
         return len(rows), self.sink.encode(y, rows)
@@ -143,7 +147,8 @@ class _WatchedSink:
             self.sink.next_page()
 
     def close(self) -> None:
-        with only_writing(self._output):
+        """Close the sink, which waits for the disk: a page's modules are imported meanwhile."""
+        with only_writing(self._output), importing(self._imported):
             self.sink.close()
 
     def discard(self) -> None:

@@ -22,13 +22,8 @@ if TYPE_CHECKING:
 # grains in a bin; a grain has a power of two of samples, within the limits below.
 GRAINS_OF_BIN = 2
 SHORTEST_GRAIN, LONGEST_GRAIN = 1024, 65536
-# Samples of each of several channels that are compared side by side.
-BESIDE = 512
-# From this many samples on, grains of several channels are folded one at a time, and each stays in
-# the cache (0.6 of the time). There are more of shorter grains, and they would take longer.
-ONE_BY_ONE = 32768
-# The types that `cv2.reduce` compares.
-_COMPARED_BY_OPENCV = (np.uint8, np.int16, np.uint16, np.float32, np.float64)
+# Samples of each of several channels that are compared side by side; a grain has a multiple of it.
+BESIDE = 1024
 # Folded blocks that are added at once, which takes a tenth of the time of adding each of them.
 ADDED_AT_ONCE = 64
 
@@ -85,46 +80,31 @@ def _folded_grains(x: Array, grain: int) -> Folded:
         lines = x.reshape(-1, grain)
         return lines.min(axis=1)[:, None], lines.max(axis=1)[:, None], sum_of_squares(x)
     grains = x.reshape(-1, grain // BESIDE, BESIDE * channels)
-    if grain >= ONE_BY_ONE and x.dtype in _COMPARED_BY_OPENCV:
-        low, high, squares = _folded_one_by_one(grains)
-    else:
-        low = np.minimum.reduce(grains, axis=1)
-        high = np.maximum.reduce(grains, axis=1)
-        squares = sum_of_squares(x)
+    low, high = np.minimum.reduce(grains, axis=1), np.maximum.reduce(grains, axis=1)
     lows, highs = (
         np.ascontiguousarray(found.reshape(-1, BESIDE, channels).swapaxes(1, 2))
         for found in (low, high)
     )
-    return lows.min(axis=2), highs.max(axis=2), squares
+    return lows.min(axis=2), highs.max(axis=2), sum_of_squares(x)
 
 
-def _folded_one_by_one(grains: Array) -> Folded:
-    """The extremes of the rows of each grain, (grains, columns), and the sum of the squares."""
-    import cv2
+def sum_of_squares(x: Array, less: Array | None = None) -> float:
+    """The sum of the squares of all numbers of an array.
 
-    count, _, columns = grains.shape
-    low = np.empty((count, columns), grains.dtype)
-    high = np.empty_like(low)
-    squares = 0.0
-    for number, rows in enumerate(grains):
-        cv2.reduce(rows, 0, cv2.REDUCE_MIN, low[number, None])
-        cv2.reduce(rows, 0, cv2.REDUCE_MAX, high[number, None])
-        squares += sum_of_squares(rows)
-    return low, high, squares
-
-
-def sum_of_squares(x: Array) -> float:
-    """The sum of the squares of all numbers of a contiguous array."""
+    less : an array of the same shape and type that is subtracted first
+    """
     if not x.size:
         return 0.0
     # OpenCV takes a third of the time of NumPy for 16 bits, which need no conversion first.
     import cv2
 
-    numbers = x.reshape(-1)
-    if numbers.dtype == np.int32:
+    numbers = [each.reshape(-1) for each in (x, less) if each is not None]
+    if x.dtype == np.int32:
         # Sums of squares of 32 bits would not fit into its whole numbers.
-        numbers = numbers.astype(np.float32)
-    return float(cv2.norm(numbers, cv2.NORM_L2SQR))
+        numbers = [each.astype(np.float32) for each in numbers]
+    if less is None:
+        return float(cv2.norm(numbers[0], cv2.NORM_L2SQR))
+    return float(cv2.norm(numbers[0], numbers[1], cv2.NORM_L2SQR))
 
 
 def starts_of_runs(numbers: IntArray) -> tuple[Any, Any]:

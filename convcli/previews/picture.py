@@ -164,18 +164,18 @@ class PictureSums:
         self._means = sums
         return sums
 
-    def seen_samples(self, full: float) -> Float32Array:
+    def seen_samples(self, full: float) -> Array:
         """Every n-th pixel as it is seen, on a scale that ends at `full`."""
         return self._on_scale(self._seen(np.concatenate(self.samples)), full)
 
-    def seen_means(self, full: float) -> Float32Array:
+    def seen_means(self, full: float) -> Array:
         """The reduced picture as it is seen, on a scale that ends at `full`."""
         return self._on_scale(self.means(), full)
 
-    def _on_scale(self, x: Array, full: float) -> Float32Array:
-        """Samples on a scale that ends at `full`, in single precision: what is drawn is bytes."""
+    def _on_scale(self, x: Array, full: float) -> Array:
+        """Samples on a scale that ends at `full`, as they are or in single precision."""
         if full == self.signal.full_scale:
-            return in_type(x, np.float32)
+            return x
         return _multiplied(x, full / self.signal.full_scale)
 
     def facts(self) -> PictureFacts | None:
@@ -308,17 +308,23 @@ def _quantile(x: Array, share: float) -> float:
 
 
 def _peak_snr(a: Array, b: Array, full: float) -> float:
-    """The ratio of full scale to RMS difference in dB; NaN without samples."""
-    difference = _known_difference(a, b)
-    missing = np.isnan(difference)
-    if missing.any():
-        difference = difference[~missing]
-    if not difference.size:
+    """The ratio of full scale to RMS difference in dB; NaN without samples.
+
+    Samples that are missing or infinite are left out.
+    """
+    if a.dtype != b.dtype:
+        a, b = in_type(a, np.float32), in_type(b, np.float32)
+    count = a.size
+    squares = sum_of_squares(a, b)
+    if not math.isfinite(squares):
+        difference = _known_difference(a, b)
+        known = difference[~np.isnan(difference)]
+        count, squares = known.size, sum_of_squares(known)
+    if not count:
         return math.nan
-    error = sum_of_squares(difference) / difference.size
-    if error == 0:
+    if squares == 0:
         return math.inf
-    return 10 * math.log10(full**2 / error)
+    return 10 * math.log10(full**2 * count / squares)
 
 
 def _known_difference(a: Array, b: Array) -> Array:

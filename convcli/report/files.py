@@ -43,6 +43,13 @@ def draws(path: Place | None) -> bool:
     return path is not None and path.suffix.lower() in DRAWING
 
 
+def renderer_modules(path: Place | None) -> tuple[str, ...]:
+    """The modules that render a report and take long to import."""
+    if path is not None and path.suffix.lower() in PAGES:
+        return ("convcli.report.as_html",)
+    return ()
+
+
 def check_report(path: Place) -> str:
     """Return the suffix of a report in lower case. RequestError if there is no such format."""
     suffix = path.suffix.lower()

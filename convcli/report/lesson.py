@@ -19,7 +19,7 @@ from convcli.facts.libraries import library_versions
 from convcli.report.as_json import explanation_json
 from convcli.report.as_markdown import markdown_page
 from convcli.report.explained import explained_figures
-from convcli.report.page import render_page, unescaped
+from convcli.report.page import unescaped
 from convcli.report.words import command_text, library_text
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ def explained_text(facts: Any, lines: Iterable[Line], *, suffix: str, words: Seq
 def lesson_page(title: str, introduction: Sequence[str], chapters: Sequence[Chapter]) -> str:
     """Render a page of chapters as HTML."""
     data = [_chapter_data(chapter) for chapter in chapters]
+    from convcli.report.rendering import render_page
+
     return render_page(
         "lesson",
         title=title,

@@ -53,13 +53,11 @@ class AudioDetails:
     bit_rate: BitRate | None = None
 
 
-# Larger blocks would not stay in the cache from one step to the next. With smaller blocks, threads
-# would exchange Python's interpreter lock too often.
-_BLOCK_FRAMES = 1 << 18
+# The samples of a block, in all channels. Larger blocks would not stay in the cache from one step
+# to the next. With smaller blocks, threads would exchange Python's interpreter lock too often.
+_BLOCK_SAMPLES = 1 << 19
 # Shorter sounds come in smaller blocks, so that the cores have something to share.
 _SHORT, _SHORT_BLOCK_FRAMES = 1 << 20, 1 << 15
-# Blocks have fewer frames where there are many channels.
-_BLOCK_SAMPLES = 1 << 19
 # Samples of up to 24 bits are right with taps of 32 significant bits.
 _SHORT_SAMPLE = 24
 NOTHING_THERE = "the file is damaged or cut off"
@@ -140,10 +138,10 @@ class AudioSource(ABC):
 
     @property
     def _block_frames(self) -> int:
-        frames, longest = self.details.frames, _BLOCK_FRAMES
+        frames, longest = self.details.frames, _BLOCK_SAMPLES // self.details.channels
         if frames is not None and frames < _SHORT:
-            longest = _SHORT_BLOCK_FRAMES
-        return max(1024, min(longest, _BLOCK_SAMPLES // self.details.channels))
+            longest = min(longest, _SHORT_BLOCK_FRAMES)
+        return max(1024, longest)
 
     def _report(self, problem: str) -> None:
         """Warn of what a damaged file lacks, or raise InputError if the user is strict."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from jinja2 import Environment
 
-from convcli.report.page import render_page
+from convcli.report.rendering import render_page
 
 if TYPE_CHECKING:
     from pathlib import Path

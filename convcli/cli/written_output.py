@@ -12,7 +12,6 @@ from convcli.cli.planned_input import WrittenOutput
 from convcli.media.files import completed
 from convcli.media.outputs import open_output
 from convcli.media.replacing import only_writing
-from convcli.report.files import renderer_modules
 from convcli.running.run import run
 from convcli.running.workers import keep_freed_memory
 
@@ -109,6 +108,19 @@ def _counts_of_parts(planned: PlannedInput, place: Any, watched: _WatchedSink) -
     return [counted]
 
 
+def _page_modules(asked: InputRun) -> tuple[str, ...]:
+    """The modules that the report of a run needs, which is written as soon as its output is.
+
+    That on several inputs is written by another process, or much later.
+    """
+    report = asked.command.options.report
+    if report is None or not asked.alone:
+        return ()
+    from convcli.report.files import renderer_modules
+
+    return renderer_modules(report)
+
+
 class _WatchedSink:
     """A sink that shows the progress of a run, and that stops it between two blocks."""
 
@@ -117,8 +129,7 @@ class _WatchedSink:
         self._output = asked.output
         self._progress = asked.progress
         self._stopping = asked.command.stopping
-        # The report on several inputs is written by another process, or much later.
-        self._imported = renderer_modules(asked.command.options.report) if asked.alone else ()
+        self._imported = _page_modules(asked)
 
     def encode(self, y: Any, rows: Any) -> Any:
         return len(rows), self.sink.encode(y, rows)

@@ -43,11 +43,9 @@ def draws(path: Place | None) -> bool:
     return path is not None and path.suffix.lower() in DRAWING
 
 
-def renderer_modules(path: Place | None) -> tuple[str, ...]:
+def renderer_modules(path: Place) -> tuple[str, ...]:
     """The modules that render a report and take long to import."""
-    if path is not None and path.suffix.lower() in PAGES:
-        return ("convcli.report.as_html",)
-    return ()
+    return ("convcli.report.as_html",) if path.suffix.lower() in PAGES else ()
 
 
 def check_report(path: Place) -> str:

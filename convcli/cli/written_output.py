@@ -118,7 +118,7 @@ def _page_modules(asked: InputRun) -> tuple[str, ...]:
         return ()
     from convcli.report.files import renderer_modules
 
-    return renderer_modules(report)
+    return renderer_modules(report, of_sounds=asked.command.files.medium.in_seconds)
 
 
 class _WatchedSink:

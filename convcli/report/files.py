@@ -43,9 +43,12 @@ def draws(path: Place | None) -> bool:
     return path is not None and path.suffix.lower() in DRAWING
 
 
-def renderer_modules(path: Place) -> tuple[str, ...]:
-    """The modules that render a report and take long to import."""
-    return ("convcli.report.as_html",) if path.suffix.lower() in PAGES else ()
+def renderer_modules(path: Place, *, of_sounds: bool) -> tuple[str, ...]:
+    """The modules that render a report, of sounds or of other signals, and take long to import."""
+    if path.suffix.lower() not in PAGES:
+        return ()
+    players = ("convcli.report.sounds", "soundfile") if of_sounds else ()
+    return ("convcli.report.as_html", *players)
 
 
 def check_report(path: Place) -> str:

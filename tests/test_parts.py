@@ -848,8 +848,9 @@ def test_no_room_for_parts_that_go_to_standard_output(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_signal_ends_all_processes(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "s.wav", np.zeros(8_000_000), 8000)  # seconds of work
-    words = ["audio", "quantile:4001,0.3", "s.wav", "-o", "o.wav", "--parts", "4", "--jobs", "2"]
+    soundfile.write(tmp_path / "s.wav", np.zeros(8_000_000), 8000)
+    steps = "|".join(["quantile:4001,0.3"] * 10)  # half a minute of work
+    words = ["audio", steps, "s.wav", "-o", "o.wav", "--parts", "4", "--jobs", "2"]
     process = subprocess.Popen([*CONVCLI, *words], cwd=tmp_path, stderr=subprocess.DEVNULL)
     started: list[str] = []
 

@@ -12,7 +12,7 @@ from convcli.core.convolution.resample import STOP_BAND, Interpolation, Resample
 from convcli.core.kernel import Kernel
 from convcli.core.op import Op
 from convcli.core.ops import Convolve, Crop
-from convcli.core.whole import Reduce
+from convcli.core.whole_signal import AdaptivePool
 from convcli.core.windows.order_statistics import Median
 from convcli.core.windows.sliding import Extreme, Nth, SlidingStatistic, WindowFunction
 from convcli.dataclass import dataclass
@@ -450,7 +450,7 @@ def last_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> Slidi
 
 
 @step("resampling", example="adaptive_avg_pool:4")
-def adaptive_avg_pool(n: Size, *, align: Align) -> Reduce:
+def adaptive_avg_pool(n: Size, *, align: Align) -> AdaptivePool:
     """Means over N (or HxW) parts of equal length of the whole signal: always N outputs.
 
     Needs a first pass over the signal for its length.
@@ -459,37 +459,37 @@ def adaptive_avg_pool(n: Size, *, align: Align) -> Reduce:
 
 
 @step("resampling", example="adaptive_max_pool:4")
-def adaptive_max_pool(n: Size, *, align: Align) -> Reduce:
+def adaptive_max_pool(n: Size, *, align: Align) -> AdaptivePool:
     """Largest values of N (or HxW) parts of equal length of the whole signal: always N outputs."""
     return _adaptive("max", n, align)
 
 
-def _adaptive(statistic: Literal["mean", "max"], n: tuple[int, ...], align: Align) -> Reduce:
+def _adaptive(statistic: Literal["mean", "max"], n: tuple[int, ...], align: Align) -> AdaptivePool:
     if math.prod(n) > MOST_BINS:
         asked = " x ".join(f"{side:,}" for side in n)
         hint = "avg_pool:N and max_pool:N give one output for every N samples"
         raise RequestError(f"at most {MOST_BINS:,} outputs are made, got {asked}", hint=hint)
-    return Reduce(statistic=statistic, bins=n, causal=align == "causal")
+    return AdaptivePool(statistic=statistic, bins=n, causal=align == "causal")
 
 
 @step("resampling", example="global_avg_pool", twice_in_branches=True)
-def global_avg_pool(*, signal: Signal, align: Align) -> Reduce:
+def global_avg_pool(*, signal: Signal, align: Align) -> AdaptivePool:
     """Mean of the whole signal: one output.
 
     In a branch it is the same at every sample: `x - global_avg_pool` has a mean of 0. It then needs
     a first pass over the signal.
     """
-    return Reduce(statistic="mean", bins=(1,) * signal.axes, causal=align == "causal")
+    return AdaptivePool(statistic="mean", bins=(1,) * signal.axes, causal=align == "causal")
 
 
 @step("resampling", example="global_max_pool", twice_in_branches=True)
-def global_max_pool(*, signal: Signal, align: Align) -> Reduce:
+def global_max_pool(*, signal: Signal, align: Align) -> AdaptivePool:
     """Largest value of the whole signal: one output.
 
     In a branch it is the same at every sample: `x / global_max_pool` reaches 1. It then needs a
     first pass over the signal.
     """
-    return Reduce(statistic="max", bins=(1,) * signal.axes, causal=align == "causal")
+    return AdaptivePool(statistic="max", bins=(1,) * signal.axes, causal=align == "causal")
 
 
 # ----------------------------------------------------------------------------------- interpolations

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.correlation.solve import Sums
+from convcli.core.correlation.normal_equations import Sums
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError, quoted_text
 from convcli.facts.learning import DelayFacts

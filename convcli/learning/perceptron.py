@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.correlation.solve import Sums, solve
+from convcli.core.correlation.normal_equations import Sums, solve
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.facts.learning import ErrorFacts, MovedFacts
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from convcli.array_types import AnyArray, BoolArray, Sizes
-    from convcli.core.correlation.solve import Solution
+    from convcli.core.correlation.normal_equations import Solution
     from convcli.facts.learning import LearningFacts
     from convcli.learning.dataset import Dataset, TrainingSignal
     from convcli.learning.learned_model import LearnedModel

@@ -293,7 +293,7 @@ def _refuse_endless_reach(steps: Sequence[BoundStep]) -> None:
     chain: list[BoundStep] = []
     for step in steps:
         chain.append(step)
-        if step.stage.reduces is not None:
+        if step.stage.pool is not None:
             _refuse_endless_chain(chain)
             chain = []
     _refuse_endless_chain(chain)
@@ -400,7 +400,7 @@ def chain_of(steps: Sequence[BoundStep], signal: Signal) -> Chain:
 
 def _reduces(step: BoundStep) -> bool:
     """Whether the step reduces the whole signal to a few numbers."""
-    return step.stage.reduces is not None
+    return step.stage.pool is not None
 
 
 def bind(call: Call, signal: Signal, rules: Rules, *, in_branch: bool = False) -> list[BoundStep]:

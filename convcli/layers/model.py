@@ -13,8 +13,8 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError, named_first, quoted_text
 from convcli.facts import LayerFacts
 from convcli.layers.layer import LayerTensors, read_layers
-from convcli.layers.naming import parse_layers
 from convcli.layers.network_binder import NetworkBinder, known_channels
+from convcli.layers.tensor_names import parse_layers
 from convcli.planning.describe import reach_facts
 from convcli.signals import ARRAY, LearnedRules, Signal
 from convcli.units import describe_rate, plural

@@ -27,7 +27,7 @@ _AVIF_MARK = b"\0\0\0\6" + EXIF_PREFIX
 
 
 def complete_webp(file: BinaryIO, request: WriteRequest) -> None:
-    """Mend a WebP that libvips has written.
+    """Repair a WebP that libvips has written.
 
     A resolution that the input does not have is taken out of the EXIF, and an animation gets the
     background of the input in the place of white.

@@ -214,7 +214,7 @@ class WritingRules:
     prepare : changes the image that libvips writes
     insert : bytes between the header and the pixels, in place of all metadata that libvips writes
     cut : finds the place for them in the first bytes
-    complete : mends the file that libvips has written
+    complete : repairs the file that libvips has written
     losses : warnings about how the pixels were stored and will be
     by_name : whether libvips writes it only to a file whose name has its suffix
     forgets_failures : whether the saver of libvips takes no notice of a write that failed

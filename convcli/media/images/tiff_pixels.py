@@ -286,7 +286,7 @@ def _numbered(page: int, pages: int) -> TiffFields:
 
 
 def _completed_fields(data: bytes, request: WriteRequest) -> TiffFields:
-    """The fields of a TIFF of libvips after it was mended for a page."""
+    """The fields of a TIFF of libvips after it was repaired for a page."""
     file = io.BytesIO(data)
     complete = request.format.writing.complete
     if complete is not None:

@@ -239,7 +239,7 @@ def _read_at(row: int, text: bytes, style: NumberStyle) -> float:
 
 
 _ADVICE = (
-    "name a missing value with --na WORD, or mend the cell "
+    "name a missing value with --na WORD, or correct the cell "
     "(an empty cell or NaN is a missing value)"
 )
 

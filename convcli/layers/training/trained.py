@@ -188,7 +188,7 @@ class TrainedLayer(ABC):
     def weights_of_tap(self, tensors: Tensors, tap: Sizes) -> Vector:
         """A view of the weights of a tap, of all inputs and outputs, in `tensors`.
 
-        ValueError for a layer that has no taps, of which `own_tap` finds none.
+        ValueError for a layer that has no taps; `own_tap` returns None for such a layer.
         """
         raise ValueError(f"{type(self).__name__} has no taps")
 
@@ -196,7 +196,7 @@ class TrainedLayer(ABC):
 
     @property
     def reads_its_outputs(self) -> bool:
-        """Whether its derivative reads its outputs, which nobody may overwrite before that."""
+        """Whether `backward` reads the outputs, which must not be overwritten before."""
         return False
 
     @abstractmethod

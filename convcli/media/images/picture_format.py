@@ -68,7 +68,7 @@ class WriteRequest:
     part : the part of the only page that is written; None for the whole file
     bits : of a sample, if fewer than 8
     first_page : the number of the first of these pages, if a page is written alone
-    in_a_row : whether the pixels of all pages of the file lie one behind the other, uncompressed
+    in_a_row : whether the uncompressed pixels of all pages follow each other without a gap
     """
 
     format: Format

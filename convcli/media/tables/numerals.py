@@ -98,7 +98,7 @@ class NumberStyle:
         return numbers
 
     def without_missing_numbers(self, values: FloatArray) -> FloatArray:
-        """Numbers, NaN in the place of those that stand for a missing value."""
+        """Numbers, NaN in place of those that stand for a missing value."""
         if not self._missing_numbers:
             return values
         is_missing = np.isin(values, self._missing_numbers)

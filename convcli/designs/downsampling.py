@@ -50,7 +50,7 @@ MOST_TIMES_FASTER = 1000
 _USUAL_ATTENUATION = 80.0
 
 
-def _every(n: tuple[int, ...], taps: tuple[np.ndarray, ...], *, align: Align) -> Convolve | None:
+def _strided(n: tuple[int, ...], taps: tuple[np.ndarray, ...], *, align: Align) -> Convolve | None:
     """Separable taps, one set per axis, at stride n; None if they change nothing."""
     product = taps[0]
     if len(taps) == 2:
@@ -77,7 +77,7 @@ def downsample(
         _refuse_attenuation(attenuation)
         refuse_huge((6.0 * n) ** 2, f"a factor of {n:,}", "resize:1% asks for a size instead")
         taps = _lanczos(n)
-        return _every((n, n), (taps, taps), align=align)
+        return _strided((n, n), (taps, taps), align=align)
     kernel = _lowpass_between_rates(n, attenuation, signal)
     return Convolve.by(kernel, align, step=(n,))
 
@@ -139,7 +139,7 @@ def _lanczos(n: int) -> Taps:
 @step("resampling", example="stride:4")
 def stride(n: Count, *, signal: Signal, align: Align) -> Convolve | None:
     """Every Nth sample and nothing else: frequencies above the new Nyquist frequency alias."""
-    return _every((n,) * signal.axes, (np.ones(1),) * signal.axes, align=align)
+    return _strided((n,) * signal.axes, (np.ones(1),) * signal.axes, align=align)
 
 
 @step("resampling", example="resample:8000", anti_alias=True)

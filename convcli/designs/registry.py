@@ -186,7 +186,7 @@ class Step:
         return self.anti_alias or self.keeps_level
 
     @property
-    def hides_length(self) -> bool:
+    def length_follows_frequency(self) -> bool:
         """Whether its taps follow from frequencies, so that their delay may surprise."""
         return self.anti_alias or self.traits.cycles
 

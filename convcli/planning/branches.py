@@ -208,7 +208,7 @@ class _BoundGroup:
         for steps in self.steps:
             for bound in steps:
                 yield from bound.stage.warnings
-                if bound.step.hides_length:
+                if bound.step.length_follows_frequency:
                     from convcli.planning.describe import delay_warnings
 
                     yield from delay_warnings(bound, self.site.rules)

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 OUTSIDE = -1
 
-# Rules under which a sample outside is missing, and those by which it is one of the samples inside.
+# Rules under which a sample outside is missing.
 _MISSING_OUTSIDE = ("shrink", "missing")
+# Rules under which a sample outside has the value of a sample inside.
 REPEATING = ("edge", "reflect", "symmetric", "wrap")
 
 
@@ -91,7 +92,7 @@ class Extent:
 
     @property
     def is_inside(self) -> bool:
-        """Whether all of them lie on the axis itself."""
+        """Whether all of the samples lie on the axis itself."""
         return self.start >= 0 and self.stop <= self.n
 
     def of(self, x: AnyArray, axis: int) -> AnyArray:

@@ -403,10 +403,8 @@ class Branches(Op):
             each.append(own.shifted(branch.shift))
         if not self.names_results:
             return common_bounds(each)
-        of_results = []
-        for formula in self.formulas:
-            of_results.append(common_bounds([each[number] for number in formula.operands()]))
-        return joined_bounds(of_results)
+        of_formulas = [[each[number] for number in formula.operands()] for formula in self.formulas]
+        return joined_bounds([common_bounds(bounds) for bounds in of_formulas])
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Compute the outputs `span` of a signal of which no earlier output was computed."""

@@ -14,7 +14,7 @@ from program import done, refused, shell
 
 from convcli import InputError, RequestError, apply
 from convcli.cli import main
-from convcli.core.correlation.solve import Sums, solve, sums_over
+from convcli.core.correlation.normal_equations import Sums, solve, sums_over
 from convcli.layers.weights import read_weights
 from convcli.learning.baselines import no_worse
 from convcli.learning.learn import learn

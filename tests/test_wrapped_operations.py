@@ -13,7 +13,7 @@ from convcli.core.alpha import MaskedByAlpha, WeightedByAlpha
 from convcli.core.extend import Bounds
 from convcli.core.op import Complete, Op, WrappedOp
 from convcli.core.ops import Convolve
-from convcli.core.whole import Normalize, Unmeasured
+from convcli.core.whole_signal import Normalize, Unmeasured
 
 if TYPE_CHECKING:
     from convcli.core.op import Held, Span

@@ -71,7 +71,7 @@ def refuse_parts(plan: Plan, *, groups: bool) -> None:
 
     groups : the rows belong to several signals
     """
-    if any(step.stage.reduces is not None for step in plan.steps):
+    if any(step.stage.pool is not None for step in plan.steps):
         raise UndividedError("a pool of the whole signal needs all of it")
     if plan.extension == "wrap":
         raise UndividedError("--edge wrap reads the other end of the signal; other edges do not")

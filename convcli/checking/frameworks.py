@@ -73,7 +73,7 @@ class _Padding:
 
     @property
     def usual(self) -> bool:
-        """Whether modes of layers pad so far: mirror n - 1 samples at most, wrap around once."""
+        """Whether layers can pad this much: they mirror n - 1 samples at most, and wrap once."""
         if self.edge not in ("reflect", "wrap"):
             return True
         margin = 1 if self.edge == "reflect" else 0
@@ -103,7 +103,7 @@ class _Padding:
 class _TorchWriter:
     """Writes stages as calls of torch.nn.functional."""
 
-    # What replaces a part of `StageFacts.nn_call` that torch has not: a slope for each channel.
+    # Replacements for parts of `StageFacts.nn_call` that torch lacks: a slope for each channel.
     names: ClassVar[dict[str, str]] = {
         "leaky_relu({x}, {slope})": "prelu({x}[None], {slope}.flatten())[0]",
     }
@@ -294,8 +294,8 @@ def _transposed_settings(stage: StageFacts, spread: SpreadFacts) -> tuple[str, s
 def _transposed_rests(stage: StageFacts, spread: SpreadFacts) -> tuple[str, str]:
     """The arguments of a transposed convolution that cut and add outputs, and those that are kept.
 
-    `padding` is how many outputs are left out before the first one, and as many after the last. A
-    causal layer leaves out more after the last. NoLineError where the frameworks have none such.
+    `padding` outputs are left out before the first one, and as many after the last. A causal layer
+    leaves out more after the last. NoLineError if the frameworks have no such arguments.
     """
     axes = len(spread.stride)
     sizes = np.shape(spread.kernel)[-axes:]

@@ -132,7 +132,7 @@ class _ClosedOutput(io.TextIOBase):
 
     @property
     def buffer(self) -> BinaryIO:
-        """The stream of bytes, which there is none of: raises OutputError."""
+        """Raise OutputError: there is no stream of bytes."""
         raise OutputError(self._message)
 
     def fileno(self) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.convolution.rounding import outside_of
+from convcli.core.convolution.rounding import rounding_around
 from convcli.core.one_sample import OneSample
 from convcli.core.op import ChannelUse, Held, NumberUse, Span, WrappedOp, nothing_held
 from convcli.core.reach import aligned_samples
@@ -54,7 +54,7 @@ class WeightedByAlpha(WrappedOp):
         """
         inside = self.op.numbers.rounding
         if inside not in ("exact", "once"):
-            return outside_of(inside)
+            return rounding_around(inside)
         for convolution in self.formula.convolutions:
             weight = np.abs(convolution.taps).sum()
             is_whole = (convolution.taps == np.rint(convolution.taps)).all()
@@ -181,7 +181,7 @@ class MaskedByAlpha(WrappedOp):
     @property
     def numbers(self) -> NumberUse:
         """The rounding class of the statistic; stored numbers are taken."""
-        return NumberUse(takes_stored=True, rounding=outside_of(self.op.numbers.rounding))
+        return NumberUse(takes_stored=True, rounding=rounding_around(self.op.numbers.rounding))
 
     def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
         """Compute the statistic of the visible colours."""

@@ -156,7 +156,9 @@ class Chain(ChainGeometry):
     ) -> tuple[Array, HeldEarlier]:
         """Compute one operation after the other, from the operation `first` on.
 
-        tasks : of these operations; the result is as of `compute`
+        tasks : of these operations
+
+        Return the same as `compute`.
         """
         held_after = {}
         for number, task in enumerate(tasks, start=first):
@@ -256,7 +258,7 @@ class Chain(ChainGeometry):
     ) -> list[Walk]:
         """Return what the operations read on each axis.
 
-        done : the end of earlier outputs along axis 0; inside : as of `walk`
+        done : the end of earlier outputs along axis 0; inside : see `walk`
         """
         dones = (done, None)
         return [
@@ -377,7 +379,7 @@ class Computation:
     def outputs(self, x: Array, bounds: Bounds | None) -> Array:
         """Return the outputs alone, computed from floating-point samples.
 
-        x : only the samples that are read; bounds : as of `Chain.compute`
+        x : only the samples that are read; bounds : see `Chain.compute`
         """
         if bounds is None and self.chain.executors:
             return self.executed.outputs(x)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.convolution.rounding import of_taps
+from convcli.core.convolution.rounding import rounding_of_taps
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, nothing_held
 from convcli.core.op_formula import NNProduct, OpFormula, WindowWeights
 from convcli.core.ops import Convolve
@@ -153,7 +153,7 @@ class Mix(OneSample):
     @cached_property
     def numbers(self) -> NumberUse:
         """The rounding class of the weights."""
-        return NumberUse(rounding=of_taps(self.weights, self.divisor), homogeneous=True)
+        return NumberUse(rounding=rounding_of_taps(self.weights, self.divisor), homogeneous=True)
 
     @cached_property
     def _terms(self) -> list[list[int]]:

@@ -17,7 +17,7 @@ from convcli.core.convolution.convolve import (
 )
 from convcli.core.convolution.frames import common_cell
 from convcli.core.convolution.refined import computes_rows_twice, refined_mean, refines_cheaply
-from convcli.core.convolution.rounding import of_taps, outside_of
+from convcli.core.convolution.rounding import rounding_around, rounding_of_taps
 from convcli.core.missing import any_missing, hold, known_by, reads_gap, renormalised
 from convcli.core.op import ChannelUse, Held, NumberUse, Op, Opacity, Span, nothing_held
 from convcli.core.op_formula import OpFormula, WindowWeights
@@ -138,7 +138,7 @@ class Convolve(ByFrames):
     @cached_property
     def numbers(self) -> NumberUse:
         """The rounding class of the taps and the divisor; a convolution takes stored numbers."""
-        rounding = of_taps(self.taps, self.divisor)
+        rounding = rounding_of_taps(self.taps, self.divisor)
         if rounding == "rounded" and refines_cheaply(self.taps, self.divisor):
             rounding = "refined"
         return NumberUse(takes_stored=True, rounding=rounding, homogeneous=True)
@@ -334,7 +334,7 @@ class Magnitude(OfConvolutions):
     def numbers(self) -> NumberUse:
         """The rounding class of the parts: the root of a whole number never comes near a half."""
         rounding = self.parts[0].numbers.rounding
-        classes = {outside_of(part.numbers.rounding) for part in self.parts}
+        classes = {rounding_around(part.numbers.rounding) for part in self.parts}
         if "rounded" in classes:
             rounding = "rounded"
         return NumberUse(takes_stored=True, rounding=rounding, homogeneous=True)

@@ -289,7 +289,7 @@ class RunFacts:
     found : what a search has found in one of its inputs, before `detection` is made of all
     feature_maps : what the layers of a network make of a part of the input
     failures : with the first of several runs, the inputs that failed
-    alone : with the first of several comparisons, the files of one folder that the other has not
+    alone : with the first of several comparisons, the files that only one of the two folders has
     seconds : how long the run took
     """
 

@@ -18,7 +18,7 @@ from convcli.core.binding import Rules, Site
 from convcli.dataclass import dataclass
 from convcli.designs.registry import Step
 from convcli.errors import RequestError
-from convcli.layers.naming import parse_layers
+from convcli.layers.tensor_names import parse_layers
 from convcli.layers.training.trained import trained_form
 from convcli.planning.arguments import arguments_of
 from convcli.planning.calls import Call

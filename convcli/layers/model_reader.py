@@ -11,7 +11,7 @@ from convcli.core.binding import Bindable
 from convcli.designs.registry import step
 from convcli.errors import InputError, RequestError, named_first, quoted_text
 from convcli.layers.model import Model
-from convcli.layers.naming import (
+from convcli.layers.tensor_names import (
     AUTO,
     naming_hint,
     parse_layers,

@@ -61,7 +61,7 @@ def network_padding(layers: Iterable[Layer], rules: Rules) -> Literal["chain", "
 def known_channels(model: Model, layers: Sequence[Layer]) -> tuple[int, int] | None:
     """Channels that go into the layers of a model and come out, by its weights.
 
-    None where the weights of no layer say so.
+    None if no layer has weights that tell.
     """
     known = {}
     for number, layer in enumerate(layers):
@@ -192,7 +192,7 @@ class NetworkBinder:
     # --- changes instead of levels ---
 
     def _see_changes(self) -> None:
-        """Put changes in the place of the levels.
+        """Replace the levels by their changes.
 
         The level that a change is added to goes past the network.
         """

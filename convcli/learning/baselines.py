@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from convcli.array_types import FloatArray
-    from convcli.core.correlation.solve import Sums
+    from convcli.core.correlation.normal_equations import Sums
     from convcli.learning.noise import NoiseEstimate
     from convcli.learning.pairs import Channels
     from convcli.learning.task import Task

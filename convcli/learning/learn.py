@@ -44,9 +44,9 @@ def learn(
         return learn_filter(task, pairs, callbacks)
     # Networks are imported for those who train one: a filter starts sooner without them.
     if layers.strip() == DENSE:
-        from convcli.learning.perceptron import learn_perceptron
+        from convcli.learning.dense_layer import learn_dense_layer
 
-        return learn_perceptron(task, pairs)
+        return learn_dense_layer(task, pairs)
     from convcli.learning.train_network import train_network
 
     return train_network(task, pairs, layers, training or TrainingOptions(), callbacks)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.correlation.solve import Sums, solve
+from convcli.core.correlation.normal_equations import Sums, solve
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.facts.learning import LearningFacts, RidgeFacts
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from convcli.array_types import BoolArray, FloatArray
-    from convcli.core.correlation.solve import Solution
+    from convcli.core.correlation.normal_equations import Solution
     from convcli.facts.learning import ErrorFacts
     from convcli.learning.dataset import DataOrigin, Dataset
     from convcli.learning.noise import NoiseEstimate

@@ -9,7 +9,7 @@ import numpy as np
 from convcli.errors import InputError
 
 if TYPE_CHECKING:
-    from convcli.core.correlation.solve import Sums
+    from convcli.core.correlation.normal_equations import Sums
 
 # Sums of squares below this one have lost digits, or are 0.
 LEAST_POWER = 1e-280

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from convcli.array_types import FloatArray
-    from convcli.core.correlation.solve import Sums
+    from convcli.core.correlation.normal_equations import Sums
 
 # With fewer than four windows for each weight, the spread of eigenvalues is no longer known.
 WIDEST_SPREAD = 0.5

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.correlation.solve import Sums, sums_over
+from convcli.core.correlation.normal_equations import Sums, sums_over
 from convcli.layers.phases import split_phases
 
 if TYPE_CHECKING:

@@ -181,7 +181,7 @@ def _training_rules(task: Task, signal: Signal) -> Rules:
 
 
 def _untrained(text: str, signal: Signal, channels: int, rules: Rules) -> UntrainedNetwork:
-    """The layers that `text` says, for signals of one kind with so many channels."""
+    """The network of the layers in `text`, for a signal like this with `channels` channels."""
     names = tuple(str(number) for number in range(1, channels + 1))
     inputs = replace(
         signal, shape=(None,) * signal.axes, channels=names, alpha=None, full_scale=1.0

@@ -17,7 +17,7 @@ from convcli.learning.strided_sums import strided_sums
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.core.correlation.solve import Sums
+    from convcli.core.correlation.normal_equations import Sums
     from convcli.learning.pairs import Channels, PairReader
     from convcli.running.workers import Workers
     from convcli.signals import Array

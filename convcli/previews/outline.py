@@ -198,7 +198,7 @@ class OutlineCollector:
             self._add_line(channel, line, bins, starts)
 
     def _make_room(self, length: int) -> None:
-        """Merge bins until they hold so many samples."""
+        """Merge bins until all bins together can hold `length` samples."""
         while length > self.capacity * self.per_bin:
             self._add_waiting()
             self._merge_bins()

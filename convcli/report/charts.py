@@ -43,8 +43,8 @@ LAST_PART = 0.95
 MOST_LETTERS = 4
 # Texts of more letters on the left axis need the wide margin.
 MOST_LETTERS_BARE = 5
-# A text on an axis shows at least and at most so many digits. Of texts with more letters on the
-# left axis, the label has what they have in common.
+# The least and the most digits of a number on an axis. If the texts of the left axis have more than
+# MOST_LETTERS_LEFT letters, what they have in common moves into the label of the axis.
 LEAST_DIGITS, MOST_DIGITS, MOST_LETTERS_LEFT = 6, 15, 8
 # On an axis with a number of this size, those from the other on are written with a prefix.
 LARGE_NUMBERS, SHORT_NUMBERS = 10_000, 1_000

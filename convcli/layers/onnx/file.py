@@ -184,7 +184,7 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
 
 
 def _check_dimensions(path: Place, count: int) -> None:
-    """InputError unless an input of so many dimensions is a signal along one axis or two."""
+    """InputError unless an input of `count` dimensions is a signal along one axis or two."""
     if count not in {3, 4}:
         raise InputError(
             f"{path}: its input has {count} dimensions; expected (batch, channels, samples...) "

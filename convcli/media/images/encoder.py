@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.errors import RequestError
-from convcli.media.images.color import from_light, luma
 from convcli.media.images.layout import (
     Layout,
     list_channels,
@@ -15,6 +14,7 @@ from convcli.media.images.layout import (
     plain_interpretation,
 )
 from convcli.media.images.levels import Levels, quantise, shift_range
+from convcli.media.images.srgb import from_light, luma
 from convcli.samples import in_type
 
 if TYPE_CHECKING:

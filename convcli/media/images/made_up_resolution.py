@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 _RESOLUTION = frozenset({282, 283, 296})
 _ENTRY_BYTES, _LINK_BYTES = 12, 4
-# The first directory of EXIF lies in so many bytes.
+# The first directory of EXIF lies within this many bytes.
 _MOST_BYTES = 1 << 20
 # An item of EXIF in an AVIF begins with the number of bytes before the header of a TIFF.
 _AVIF_MARK = b"\0\0\0\6" + EXIF_PREFIX
 
 
 def complete_webp(file: BinaryIO, request: WriteRequest) -> None:
-    """Mend a WebP that libvips has written.
+    """Repair a WebP that libvips has written.
 
     A resolution that the input does not have is taken out of the EXIF, and an animation gets the
-    background of the input in the place of white.
+    background of the input in place of white.
     """
     if _is_made_up(request.details):
         _drop_at(file, find_chunk(file, EXIF_CHUNK))

@@ -148,7 +148,7 @@ class NumberNotation:
             row = int(bad_rows[0])
             hint = "a row without its time has no place"
             if not np.isnan(values[row]):
-                hint = f"times are smaller than {_FARTHEST:g}; mend the cell"
+                hint = f"times are smaller than {_FARTHEST:g}; correct the cell"
             raise times.error(row, self.expected, hint=hint)
         return values
 

@@ -96,7 +96,7 @@ def survey_quoted_lines(
 def _count_rows(parsed: bytes, quotes: IntArray, dialect: Dialect, *, width: int) -> int:
     """How many rows end in text that begins with a record, as `find_rows` counts them.
 
-    parsed : the text with zero bytes in the place of comments
+    parsed : the text with zero bytes in place of comments
     """
     octets = np.frombuffer(parsed, np.uint8)
     line_ends = outside_quotes(np.flatnonzero(octets == dialect.newline[0]), quotes)

@@ -56,7 +56,7 @@ class Unmeasured(OneSample):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Normalize(Measure):
-    """Scales a signal so that its largest magnitude becomes `level`.
+    """Peak normalisation: scales a signal so that its largest magnitude becomes `level`.
 
     per_channel : one factor for each channel, not one for all
     alpha : index of the opacity channel, which is left alone, or None
@@ -103,7 +103,7 @@ class Normalize(Measure):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Reduce:
+class AdaptivePool:
     """An adaptive pool to `bins` outputs on each axis, with the bins of torch.nn.AdaptiveAvgPool1d.
 
     Output k of an axis of n samples is the mean or maximum of the samples floor(k n / bins) to
@@ -135,7 +135,7 @@ class Reduce:
         if site.in_branch and math.prod(self.bins) == 1:
             return (site.stage(Unmeasured(measure=Global(pool=placed), axes=before.axes)),)
         shape = self.bins if 0 not in before.shape else (0,) * before.axes
-        return (Stage(before=before, after=replace(before, shape=shape), reduces=placed),)
+        return (Stage(before=before, after=replace(before, shape=shape), pool=placed),)
 
     def weighted(self, y: Array) -> Array:
         """Multiply colours by their opacity before a mean."""
@@ -162,7 +162,7 @@ class Global(Measure):
     pool : the pool of the whole signal
     """
 
-    pool: Reduce
+    pool: AdaptivePool
 
     def of_block(self, y: Array) -> GlobalStatistic:
         """Return the statistic of one block."""
@@ -218,10 +218,11 @@ class Global(Measure):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GlobalStatistic:
-    """What was found of the samples of each channel that have come.
+    """Statistics of the samples that have come, for each channel.
 
-    counts : of the known ones · totals, largest : their sum and the largest of them
-    has_gap : whether one is missing
+    counts : how many samples are known
+    totals, largest : the sum and the maximum of the known samples
+    has_gap : whether a sample is missing
     """
 
     counts: IntArray

@@ -130,7 +130,7 @@ def ir(
     channels that do not fit, for a signal without a rate and for pictures; InputError where the
     file cannot be read, is empty or holds NaN.
     """
-    from convcli.designs.responses import impulse_response
+    from convcli.designs.impulse_responses import impulse_response
 
     if signal.axes == 2 or signal.rate is None:
         message = "needs a signal with a sampling rate, to play the response at its speed"

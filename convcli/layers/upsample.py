@@ -173,7 +173,12 @@ def _linear_shares(factor: int) -> FloatArray:
 
 
 def _cubic_shares(factor: int, slope: float) -> FloatArray:
-    """Shares of five neighbouring samples in each of the phases between them, (factor, 5)."""
+    """Shares of five neighbouring samples in each of the phases between them, (factor, 5).
+
+    By cubic convolution (Keys, 1981).
+
+    slope : of the kernel at distance 1
+    """
 
     def kernel(distance: float) -> float:
         if distance < 1:

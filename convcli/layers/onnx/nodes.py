@@ -252,7 +252,8 @@ def _normalization_node(place: NodePlace) -> Ops:
     def normalised(x: Array) -> Array:
         centred = x - x.mean(axis=-1, keepdims=True)
         variance = np.square(centred).mean(axis=-1, keepdims=True)
-        y: Array = centred / np.sqrt(variance + least) * scale + added
+        deviation = np.sqrt(variance + least)
+        y: Array = centred / deviation * scale + added
         return y
 
     return (AcrossChannels(function=normalised, axes=place.axes),)

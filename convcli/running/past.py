@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 # Samples of a signal that are held before old ones are given up.
 MOST_GROWN = 1 << 12
 
-# So many of the first samples of a signal are gathered before they are looked at, and then twice as
-# many.
+# Number of first samples of a signal that are gathered before they are looked at; it doubles after
+# each look.
 FIRST_LOOK = 16
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from convcli.core.op import Held, Op, Span, nothing_held
+from convcli.core.op import LastKnown, Op, Span, none_known
 from convcli.core.op_formula import NNInterleaving, OpFormula, Spread
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
@@ -69,7 +69,7 @@ class InterleavePhases(Op):
         """Count the channels, each of which has all phases."""
         return count // math.prod(self.factors)
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Interleave the phases of all inputs, then cut off what was not asked for."""
         whole = interleaved_phases(x, self.factors)
         wanted = []
@@ -102,7 +102,7 @@ class SplitPhases(Op):
         """Count the channels: a phase of a channel becomes one."""
         return count * math.prod(self.factors)
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Put the phases side by side."""
         return split_phases(x, self.factors)
 

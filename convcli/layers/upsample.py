@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, nothing_held
+from convcli.core.op import ChannelUse, LastKnown, NumberUse, Op, Span, none_known
 from convcli.core.op_formula import NNRepetition, OpFormula
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
@@ -52,7 +52,7 @@ class RepeatSamples(Op):
         """The repetition in PyTorch and JAX."""
         return OpFormula(delay=super().formula.delay, nn_call=NNRepetition(self.factors))
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Repeat along one axis after the other."""
         for axis, (start, stop) in enumerate(span):
             factor = self.factors[axis]

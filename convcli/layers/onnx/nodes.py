@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.one_sample import OneSample
-from convcli.core.op import Complete, Held, Op, Span, nothing_held
+from convcli.core.op import Complete, LastKnown, Op, Span, none_known
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.layers.conv_op import ConvOp
@@ -164,7 +164,7 @@ class AcrossChannels(OneSample):
         """Count the channels that come out."""
         return self.made or count
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Apply the function; an output is missing where a channel that it reads is."""
         y = self.function(x)
         return y.astype(x.dtype, copy=False)

@@ -144,7 +144,7 @@ def read_safetensors(path: Place, *, layers: str = "") -> Model:
 def _layers_of(path: Place, file: WeightFile, layers: str) -> tuple[str, str]:
     """The layers as asked for or as the file says, and what of them is guessed; both may be empty.
 
-    RequestError for `auto` where the layers do not follow from the tensors.
+    Raises RequestError for `auto` where the layers do not follow from the tensors.
     """
     text = layers or file.metadata.get("layers") or ""
     if text == AUTO:

@@ -117,7 +117,7 @@ MOST_TIMES_AS_MANY, MOST_PHASES = 1000, 1 << 16
 
 
 def refuse_growth(ratios: Iterable[tuple[int, int]]) -> None:
-    """RequestError where there are too many outputs for each input.
+    """Raise RequestError where there are too many outputs for each input.
 
     ratios : outputs and the inputs that they are made of, on each axis
     """
@@ -150,7 +150,7 @@ class ScalingLayer(Layer):
             )
 
     def _check_channels(self, site: LayerSite) -> None:
-        """RequestError where a channel would go past the layer, which makes other samples."""
+        """Raise RequestError where a channel would go past the layer, which makes other samples."""
         if site.passed_by == "opacity":
             message = f"{self.call.name} has no place for an opacity"
             raise self.call.error(message, hint="--channels rgb")

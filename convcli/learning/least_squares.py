@@ -154,7 +154,7 @@ def fit_linear(
 def solved_layer(task: Task, origin: DataOrigin, sums: DatasetSums) -> LinearFit:
     """The layer of least squared error by the sums over a dataset.
 
-    InputError if the data are too few, constant or too large to be squared.
+    Raises InputError if the data are too few, constant or too large to be squared.
     """
     solution = _solved(task, origin.channels, sums)
     return _linear_fit(task, origin, sums, solution)

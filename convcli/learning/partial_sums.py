@@ -380,7 +380,7 @@ def merged_model(files: Sequence[SumsFile], ridge: float | None) -> LearnedModel
     """The filter of least squared error by the sums of all files.
 
     ridge : its strength; None takes that of the files, which may be the best of several
-    RequestError for sums of different tasks or of one unit twice; InputError as in learning.
+    Raises RequestError for sums of different tasks or of one unit twice; InputError as in learning.
     """
     places = _unit_places(files)
     if not places:

@@ -86,7 +86,7 @@ class OnnxGraph:
     def up_to(self, number: int) -> OnnxGraph:
         """The graph whose result is the output of the node of this number, counted from 0.
 
-        RequestError for a number of no node.
+        Raises RequestError for a number of no node.
         """
         if not 0 <= number < len(self.nodes):
             message = f"upto={number}: {self.path} has {len(self.nodes)} nodes, counted from 0"
@@ -127,7 +127,7 @@ def _invalid_graph(path: Place, why: str) -> InputError:
 
 
 def _refuse_flat_softmax(path: Place, model: Any, rank: int) -> None:
-    """RequestError for a softmax of all axes from one on, as operator sets before 13 have it.
+    """Raise RequestError for a softmax of all axes from one on, as operator sets before 13 have it.
 
     rank : the number of axes
     """
@@ -184,7 +184,7 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
 
 
 def _check_dimensions(path: Place, count: int) -> None:
-    """InputError unless an input of `count` dimensions is a signal along one axis or two."""
+    """Raise InputError unless an input of `count` dimensions is a signal along one axis or two."""
     if count not in {3, 4}:
         raise InputError(
             f"{path}: its input has {count} dimensions; expected (batch, channels, samples...) "
@@ -306,7 +306,7 @@ def read_external_numbers(path: Place, graph: Any, *, most: int) -> None:
 
     most : the largest size of such a file, and of all numbers together
 
-    InputError for a file that is not in the same folder, or does not hold the numbers.
+    Raises InputError for a file that is not in the same folder, or does not hold the numbers.
     """
     total = 0
     for tensor in graph.initializer:

@@ -57,7 +57,8 @@ def _conv_node(place: NodePlace) -> Ops:
 def _product_node(place: NodePlace) -> Ops:
     """The product of a matrix with the channels of each sample, which is a convolution of one tap.
 
-    RequestError for a matrix as the second factor, and for pictures: these multiply along samples.
+    Raises RequestError for a matrix as the second factor, and for pictures: both multiply along
+    samples.
     """
     matrix = place.constants.get(place.node.inputs[0])
     if matrix is None or place.axes != 1 or matrix.ndim != 2 or matrix.size == 0:
@@ -237,7 +238,7 @@ def _argmax_node(place: NodePlace) -> Ops:
 
 
 def _check_axis(place: NodePlace, *, default: int) -> None:
-    """RequestError for a node that goes along samples."""
+    """Raise RequestError for a node that goes along samples."""
     axis = place.attribute("axis", default)
     if axis % (place.axes + 2) != 1:
         raise place.error("goes along samples, not along channels, and sees the whole signal")
@@ -296,7 +297,7 @@ NODES: dict[str, Callable[[NodePlace], Ops]] = {
 def operations_of(place: NodePlace) -> Ops:
     """The operations of a node with one input that is not a constant.
 
-    RequestError for a node that is not known, or with arguments that are not.
+    Raises RequestError for a node that is not known, or with arguments that are not.
     """
     if place.node.kind not in NODES:
         raise not_local_error(place.path, place.node)

@@ -166,7 +166,7 @@ class NumberNotation:
     def instants(self, times: TimeColumn, moments: Moments) -> IntArray:
         """Return numbers in nanoseconds, rounded to the decimals that a float keeps.
 
-        InputError for a number that is more than 290 years from 1970.
+        Raises InputError for a number that is more than 290 years from 1970.
         """
         unit = TIME_UNITS[self.unit].seconds
         distance = np.abs(moments + self.origin) * unit

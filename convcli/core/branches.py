@@ -17,7 +17,7 @@ from convcli.core.composed import composed, weighted_sum
 from convcli.core.convolution.convolve import all_finite, any_in_window
 from convcli.core.convolution.frames import common_cell
 from convcli.core.convolution.rounding import rounding_around
-from convcli.core.extend import common_bounds
+from convcli.core.extend import common_bounds, joined_bounds
 from convcli.core.framing import laid_chain
 from convcli.core.in_time.tracking import BranchesTracker, UnionReach
 from convcli.core.missing import last_known
@@ -392,12 +392,19 @@ class Branches(Op):
         return Inputs(first, first, high)
 
     def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
-        """Return the outputs for which every branch has a complete window."""
+        """Return the outputs for which every branch has a complete window.
+
+        Filters of columns, with which a chain ends, are complete each by itself: the outputs are
+        those for which any of them is, and the others are missing where their windows are not.
+        """
         each = []
         for branch in self.branches:
             own = branch.chain.complete_outputs(inputs, ends)
             each.append(own.shifted(branch.shift))
-        return common_bounds(each)
+        if not self.names_results:
+            return common_bounds(each)
+        of_formulas = [[each[number] for number in formula.operands()] for formula in self.formulas]
+        return joined_bounds([common_bounds(bounds) for bounds in of_formulas])
 
     def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Compute the outputs `span` of a signal of which no earlier output was computed."""

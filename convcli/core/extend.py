@@ -167,6 +167,15 @@ def common_bounds(bounds: list[Bounds]) -> Bounds:
     return Bounds(latest, earliest)
 
 
+def joined_bounds(bounds: list[Bounds]) -> Bounds:
+    """Return the samples from the first to the last that lies within any of the bounds."""
+    lows = zip(*(each.low for each in bounds), strict=True)
+    highs = zip(*(each.high for each in bounds), strict=True)
+    first = tuple(reduce(np.minimum, low) for low in lows)
+    last = tuple(reduce(np.maximum, high) for high in highs)
+    return Bounds(first, last)
+
+
 def without_incomplete(y: Array, span: Span, bounds: Bounds) -> Array:
     """Return the samples `span`; those that do not lie within the bounds are missing.
 

@@ -80,11 +80,13 @@ class _Padding:
         return all(max(side) <= n - margin for side, n in zip(self.sides, self.length, strict=True))
 
     def chosen(self, x: str) -> str:
-        """The samples by their indices along each axis."""
+        """The padded samples, chosen by their indices along each axis."""
         mode: Any = PAD_MODES[self.edge][2]
+        last_axis = len(self.sides) - 1
         for axis, (side, n) in enumerate(zip(self.sides, self.length, strict=True)):
             places = np.pad(np.arange(n), side, mode=mode).tolist()
-            x = f"{x}[..., {places}{', :' * (len(self.sides) - 1 - axis)}]"
+            later_axes = ", :" * (last_axis - axis)
+            x = f"{x}[..., {places}{later_axes}]"
         return x
 
     def lengths_of(self, lengths: tuple[int, ...]) -> tuple[int, ...]:

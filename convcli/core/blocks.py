@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from convcli.core.chain import Chain
     from convcli.core.extend import Bounds
     from convcli.core.op import Span
-    from convcli.core.task import HeldEarlier
+    from convcli.core.task import HeldLookup
     from convcli.signals import Array
 
 A = TypeVar("A")
@@ -118,10 +118,10 @@ class OutputTask:
     x: Array
     span: Span
     ends: tuple[int | None, ...]
-    earlier: HeldEarlier = nothing_earlier
+    earlier: HeldLookup = nothing_earlier
     bounds: Bounds | None = None
 
-    def in_blocks(self, parallel_map: ParallelMap) -> tuple[Array, HeldEarlier]:
+    def in_blocks(self, parallel_map: ParallelMap) -> tuple[Array, HeldLookup]:
         """Compute the outputs as `at_once` does, block by block.
 
         A row of blocks that reads missing samples is computed at once, because the value that fills
@@ -148,7 +148,7 @@ class OutputTask:
             parts.append(y)
         return _put_together(parts, axis=0), held
 
-    def at_once(self) -> tuple[Array, HeldEarlier]:
+    def at_once(self) -> tuple[Array, HeldLookup]:
         """Return the outputs, and what gives the last values that the operations have met."""
         return self.chain.compute(self.x, self.span, self.ends, self.earlier, bounds=self.bounds)
 
@@ -182,14 +182,14 @@ class OutputTask:
             blocks.append(block)
         return blocks
 
-    def held_without_gaps(self) -> HeldEarlier:
+    def held_without_gaps(self) -> HeldLookup:
         """Give the last known values after the outputs, whose inputs have no gap.
 
         No earlier value is needed, and it would keep all earlier rows in memory.
         """
         return held_if_asked(replace(self, earlier=nothing_earlier).held_at_end)
 
-    def held_at_end(self) -> HeldEarlier:
+    def held_at_end(self) -> HeldLookup:
         """Give the last known values; the last row has them unless a layer has overflowed."""
         stop = self.span[0][1]
         _, held = self._rows(stop - 1, stop).at_once()

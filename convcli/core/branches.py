@@ -23,13 +23,13 @@ from convcli.core.in_time.tracking import BranchesTracker, UnionReach
 from convcli.core.missing import last_known
 from convcli.core.op import (
     ChannelUse,
-    Held,
+    LastKnown,
     NumberUse,
     Op,
     OpTimes,
     OwnPadding,
     ToMeasure,
-    nothing_held,
+    none_known,
 )
 from convcli.core.op_formula import OpFormula, delay_of_one_sample
 from convcli.core.reach import Reach, widest
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from convcli.core.op import Span
     from convcli.core.op_formula import WindowWeights
     from convcli.core.ops import Convolve
-    from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
+    from convcli.core.task import HeldLookup, HeldPlace, HeldValues
     from convcli.signals import Array, Missing
 
 
@@ -406,13 +406,13 @@ class Branches(Op):
         of_formulas = [[each[number] for number in formula.operands()] for formula in self.formulas]
         return joined_bounds([common_bounds(bounds) for bounds in of_formulas])
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Compute the outputs `span` of a signal of which no earlier output was computed."""
         task = OpTask.alone(self.reach, span, (None,) * self.axes)
         y, _ = self.compute(x, task)
         return y
 
-    def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldEarlier]:
+    def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldLookup]:
         """Compute the outputs of a task, and what the operations of the branches hold then."""
         if self.folded is None:
             y, held_after = self._compute_branches(x, task)
@@ -437,7 +437,7 @@ class Branches(Op):
             found.append(BranchTask(branch.chain.ops, spans))
         return tuple(found)
 
-    def _compute_branches(self, x: Array, task: OpTask) -> tuple[Array, HeldEarlier]:
+    def _compute_branches(self, x: Array, task: OpTask) -> tuple[Array, HeldLookup]:
         """Compute every branch by itself and combine them."""
         operands = []
         held_after = {}
@@ -473,9 +473,7 @@ class Branches(Op):
         joined = np.concatenate(of_channels, axis=-1)
         return joined.reshape(*joined.shape[:-2], -1)
 
-    def _compute_folded(
-        self, folded: Convolve, x: Array, task: OpTask
-    ) -> tuple[Array, HeldEarlier]:
+    def _compute_folded(self, folded: Convolve, x: Array, task: OpTask) -> tuple[Array, HeldLookup]:
         """Compute a group as one convolution, where no input is missing."""
         earlier = self._earlier_in_cell(task)
         along, *others = task.outputs
@@ -488,7 +486,7 @@ class Branches(Op):
         if not self.holds:
             return y, nothing_earlier
         next_start, done = task.continuation.next_start, task.outputs[0][1]
-        held_after: HeldAfter = {}
+        held_after: HeldValues = {}
         for place, first in self.held_starts(next_start, next_start + 1, done).items():
             passed = max(first - task.starts[0], 0)
             held_after[place] = last_known(x[:passed], partial(task.earlier, place))
@@ -496,7 +494,7 @@ class Branches(Op):
 
     def _compute_around_gaps(
         self, folded: Convolve, x: Array, task: OpTask
-    ) -> tuple[Array, HeldEarlier]:
+    ) -> tuple[Array, HeldLookup]:
         """Compute a group that equals one convolution, where some inputs are missing.
 
         The branches follow the rule for missing samples. On a grid, outputs whose windows read no

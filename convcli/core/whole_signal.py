@@ -18,12 +18,12 @@ from convcli.core.exact.totals import ExactTotals
 from convcli.core.one_sample import OneSample, Pointwise
 from convcli.core.op import (
     ChannelUse,
-    Held,
+    LastKnown,
     Measure,
     Op,
     Span,
     ToMeasure,
-    nothing_held,
+    none_known,
     op_itself,
 )
 from convcli.dataclass import dataclass
@@ -49,7 +49,7 @@ class Unmeasured(OneSample):
         """What is measured; the operation that follows from it takes the place of this one."""
         return ToMeasure(measures=(self.measure,), before=(), with_measured=op_itself)
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Raise ValueError: the signal has not been measured."""
         raise ValueError("the signal has not been measured")
 

@@ -158,7 +158,7 @@ def ir(
 
 
 def _check_channels(path: str, channels: int, given: int) -> None:
-    """RequestError where the channels of a response do not go with those of the signal."""
+    """Raise RequestError where the channels of a response do not go with those of the signal."""
     if channels > 1 and given not in (1, channels):
         message = f"{path} has {channels} channels and the signal {given}"
         raise RequestError(message, hint="channel=1 takes the first for all of them")

@@ -136,6 +136,13 @@ class ReachFacts:
             return text
         return f"{text}, {self.phases} per {self.step}"
 
+    @property
+    def stride_text(self) -> str:
+        """Inputs from one output to the next: `2`, or `1/2` where outputs lie between inputs."""
+        if self.phases == 1:
+            return str(self.step)
+        return f"{self.step}/{self.phases}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TimeReachFacts(ReachFacts):

@@ -210,12 +210,10 @@ class Band:
         return (count, self.inputs), (along, channel)
 
     def sums(self, rows: Array, outputs: Sizes, x: Array) -> list[tuple[Array, Array]]:
-        """The adjoint of `copies`.
+        """Return views of `rows`, each with the view of `x` that it is added to: both of one shape.
 
-        Pairs of views of one shape, of `rows` and of the places in `x` they are added to.
-
-        Together the pairs take every number of `rows`, (number of rows, taps), to the input that it
-        was copied from.
+        This is the adjoint of `copies`: together the views take every number of `rows`, (number of
+        rows, taps), to the input that it was copied from.
         """
         lead = self._lead(x, outputs)
         parts = rows.reshape(*lead, len(self.lines), self.span * self.inputs)

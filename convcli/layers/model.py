@@ -105,7 +105,7 @@ class Model:
     def up_to(self, last: int) -> Model:
         """The model of which the layer of this number, counted from 0, is the last one that runs.
 
-        RequestError for a number of no layer.
+        Raises RequestError for a number of no layer.
         """
         count = len(parse_layers(self.layers))
         if not 0 <= last < count:
@@ -140,7 +140,7 @@ class Model:
     def exported(self, align: Align) -> ExportedGraph:
         """An ONNX file that computes the model.
 
-        RequestError where ONNX has no node for it.
+        Raises RequestError where ONNX has no node for it.
         """
         from convcli.layers.onnx.export import exported_model
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.correlation.normal_equations import Sums, solve
+from convcli.core.correlation.normal_equations import ProductSums, solve
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.facts.learning import ErrorFacts, MovedFacts
@@ -174,17 +174,17 @@ def _fit_dense(
 
 def _tile_sums(
     task: Task, channels: Channels, signals: list[TrainingSignal], *, held_out: bool
-) -> Sums:
+) -> ProductSums:
     """Normal equations summed over all complete tiles."""
     samples = math.prod(task.taps)
-    sums = Sums.nothing(samples * channels.inputs, samples * channels.outputs)
+    sums = ProductSums.nothing(samples * channels.inputs, samples * channels.outputs)
     for x, y, mask in known_parts(signals, held_out=held_out):
         complete = _complete(mask, task.taps)
         inputs = _one_row_each(_tiles(x, task.taps)[complete])
         targets = _one_row_each(_tiles(y, task.taps)[complete])
         inputs = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
         energy = np.einsum("no,no->o", targets, targets)
-        sums.add(Sums(inputs.T @ inputs, inputs.T @ targets, energy))
+        sums.add(ProductSums(inputs.T @ inputs, inputs.T @ targets, energy))
     return sums
 
 

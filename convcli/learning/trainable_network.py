@@ -164,7 +164,7 @@ def with_target_rates(text: str, task: Task, pairs: Sequence[Pair]) -> list[Pair
 
 
 def _check_whole_rate(chain: Chain, made: Sequence[Fraction]) -> None:
-    """RequestError if layers that pad make fewer or more samples than a target has."""
+    """Raise RequestError if layers that pad make fewer or more samples than a target has."""
     for axis, rate in enumerate(made):
         wanted = int(CHECKED_LENGTH * rate)
         count = chain.count(axis, CHECKED_LENGTH)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LONGEST_RECIPE = 1 << 20
-# A chain in parentheses within parentheses, and so on, at most so deep.
+# How deep chains in parentheses may be nested.
 DEEPEST = 16
 # Recipes that are read for one FILTER.
 MOST_RECIPES = 500

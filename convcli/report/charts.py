@@ -94,7 +94,8 @@ class Axis:
         largest = max(map(abs, ticks), default=0.0)
         closest = min((b - a for a, b in pairwise(ticks)), default=0.0)
         if closest > 0 and largest / closest >= 10 ** (LEAST_DIGITS - 1):
-            digits = min(MOST_DIGITS, math.ceil(math.log10(largest / closest)) + 1)
+            digits = math.ceil(math.log10(largest / closest)) + 1
+            digits = min(digits, MOST_DIGITS)
             return [f"{value:.{digits}g}" for value in ticks]
         # All numbers of an axis have the same form: 500, 1k, 10k, not 1000 beside 10k.
         least = SHORT_NUMBERS if largest >= LARGE_NUMBERS else LARGE_NUMBERS
@@ -512,7 +513,8 @@ class Graph:
 
         outlines = []
         for low, high in zip(self._pieces(trace.points), self._pieces(trace.upper), strict=True):
-            outlines.append(_line_path(np.concatenate([high, low[::-1]])) + "Z")
+            around = np.concatenate([high, low[::-1]])
+            outlines.append(_line_path(around) + "Z")
         yield f'<path class="band {trace.style}" d="{"".join(outlines)}"/>'
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from convcli.array_types import AnyArray, BoolArray, IntArray
     from convcli.core.blocks import ParallelMap
-    from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
+    from convcli.core.task import HeldLookup, HeldPlace, HeldValues
     from convcli.running.geometry import Geometry
     from convcli.running.jobs import SignalBlock
     from convcli.running.past import Followings
@@ -281,7 +281,7 @@ class InterleavedSignals:
             batch=self._held,
         )
 
-    def _held_before(self, signals: IntArray) -> HeldEarlier:
+    def _held_before(self, signals: IntArray) -> HeldLookup:
         """Count a job of the batch; return the function of the values held before its signals."""
         if self._held is None:
             return nothing_earlier
@@ -515,7 +515,7 @@ class _HeldBatch:
         held[known] = values[signals[known]]
         return held.reshape(-1)
 
-    def store(self, signals: IntArray, held: HeldAfter) -> None:
+    def store(self, signals: IntArray, held: HeldValues) -> None:
         """Remember what the operations hold in some signals after a job of the batch."""
         self._wait_for_earlier()
         for place, values in held.items():

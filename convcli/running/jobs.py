@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from convcli.array_types import BoolArray, IntArray
     from convcli.core.blocks import ParallelMap
     from convcli.core.chain import Chain
-    from convcli.core.task import HeldEarlier, HeldPlace
+    from convcli.core.task import HeldLookup, HeldPlace
     from convcli.running.geometry import JobPlace
     from convcli.signals import AnyRows, Array
 
@@ -63,8 +63,8 @@ class Job:
     place: JobPlace
     parts: list[Array]
     rows: AnyRows
-    earlier: HeldEarlier = nothing_earlier
-    _held: HeldEarlier = nothing_earlier
+    earlier: HeldLookup = nothing_earlier
+    _held: HeldLookup = nothing_earlier
     _finished: Event = field(default_factory=Event)
 
     def run(self, parallel_map: ParallelMap = serial_map) -> SignalBlock:

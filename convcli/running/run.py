@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from convcli.array_types import IntArray
     from convcli.core.adaptive_bins import AdaptiveBins
     from convcli.core.op import Measure
-    from convcli.core.task import HeldAfter
+    from convcli.core.task import HeldValues
     from convcli.core.whole_signal import AdaptivePool
     from convcli.planning.plan import BoundStep, Plan
     from convcli.running.jobs import BatchOutputs, JobBatch, SignalBlock, SignalName
@@ -93,7 +93,7 @@ def run_part(
     threads: int | None = None,
     tail: int = 0,
     known: KnownElsewhere,
-) -> tuple[RunCounts, HeldAfter | None]:
+) -> tuple[RunCounts, HeldValues | None]:
     """Filter one part of a signal into `sink`; close neither.
 
     tail : outputs go on for this many samples past the end of the signal
@@ -177,7 +177,7 @@ class KnownElsewhere:
     """
 
     measures: Sequence[SignalMeasures] = ()
-    held: HeldAfter | None = None
+    held: HeldValues | None = None
     following: Followings | None = None
     bins: BinsBegun = field(default_factory=dict)
 
@@ -400,7 +400,7 @@ class _Loop:
         self._scheduled = scheduler
 
     @property
-    def held_after(self) -> HeldAfter | None:
+    def held_after(self) -> HeldValues | None:
         """The values held after the last output; None if unknown. It may take a computation."""
         return None if self._scheduled is None else self._scheduled.held_after
 

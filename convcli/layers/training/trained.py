@@ -188,7 +188,7 @@ class TrainedLayer(ABC):
     def weights_of_tap(self, tensors: Tensors, tap: Sizes) -> Vector:
         """A view of the weights of a tap, of all inputs and outputs, in `tensors`.
 
-        ValueError for a layer that has no taps; `own_tap` returns None for such a layer.
+        Raises ValueError for a layer that has no taps; `own_tap` returns None for such a layer.
         """
         raise ValueError(f"{type(self).__name__} has no taps")
 

@@ -40,8 +40,11 @@ def complete_webp(file: BinaryIO, request: WriteRequest) -> None:
 def complete_avif(file: BinaryIO, request: WriteRequest) -> None:
     """Take a resolution that the input does not have out of the EXIF of an AVIF."""
     if _is_made_up(request.details):
-        place = file.read().rfind(_AVIF_MARK)
-        _drop_at(file, place + len(_AVIF_MARK) - len(EXIF_PREFIX) if place >= 0 else None)
+        mark = file.read().rfind(_AVIF_MARK)
+        place = None
+        if mark >= 0:
+            place = mark + len(_AVIF_MARK) - len(EXIF_PREFIX)
+        _drop_at(file, place)
 
 
 def _is_made_up(details: ImageDetails) -> bool:

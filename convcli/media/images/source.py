@@ -180,7 +180,7 @@ def _significant_bits(dtype: np.dtype[Any]) -> int:
 def _select_channels(layout: Layout, wanted: Channels) -> Channels:
     """`wanted`, or a simpler choice of channels that is the same.
 
-    RequestError if the picture has no such channels.
+    Raises RequestError if the picture has no such channels.
     """
     channels = list_channels(layout.channels)
     if wanted == "alpha" and layout.alpha is None:

@@ -165,7 +165,7 @@ def read_numbers(cells: Cells, style: NumberStyle = PLAIN) -> FloatArray:
 # Floats from here on leave out whole numbers.
 LARGEST_EXACT = 2**53
 _WHOLE = re.compile(r"[+-]?\d{16,400}")
-# So many large numbers of a block are looked at: those of a column are mostly alike.
+# How many large numbers of a block are looked at: those of a column are mostly alike.
 _LOOKED_AT = 100
 
 

@@ -128,7 +128,7 @@ class TableSink(FileSink):
     held : what is closed with the sink; nothing at first
 
     Make the sink before the pass that is to be written: then the source keeps the text of rows.
-    RequestError if a new name exists already.
+    Raises RequestError if a new name exists already.
     """
 
     def __init__(

@@ -82,7 +82,7 @@ def survey_quoted_lines(
     data: bytes, dialect: Dialect, *, start: int, width: int, counted: bool
 ) -> LinesFound:
     """Survey lines that begin within quotes. The arguments are those of `survey_lines`."""
-    # A quote in front makes the lines begin so.
+    # A quote in front makes the lines begin within quotes.
     found = survey_lines(b'"' + data, dialect, start=start - 1, width=width, counted=counted)
     parsed = dialect.without_comments(b'"' + data)
     octets = np.frombuffer(parsed, np.uint8)

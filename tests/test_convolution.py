@@ -36,7 +36,7 @@ from convcli.signals import ARRAY, TABLE, Block, Groups, Signal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.core.op import Held, Span
+    from convcli.core.op import LastKnown, Span
     from convcli.signals import Align, Array, Edge, Medium, Missing, Rows
 
 EDGES: tuple[Edge, ...] = ("shrink", "zero", "edge", "reflect", "symmetric", "wrap", "valid")
@@ -968,7 +968,7 @@ def test_a_failing_job_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> 
     whole = Convolve.__call__
     calls = iter(range(1000))
 
-    def failing(self: Convolve, x: Array, span: Span, held: Held) -> Array:
+    def failing(self: Convolve, x: Array, span: Span, held: LastKnown) -> Array:
         if next(calls) == 2:
             raise MemoryError
         return whole(self, x, span, held)

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from convcli.media.images.color import is_sound_profile
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import resize_exif
 from convcli.media.images.gif import read_gif_comments
+from convcli.media.images.icc import is_intact_profile
 from convcli.media.images.jpeg import inspect_jpeg
 from convcli.media.images.tiff import PageChange, change_pages, described_fields, read_directory
 
@@ -87,7 +87,7 @@ def test_comments_of_nonsense(data: bytes) -> None:
     details = ImageDetails(format="jpeg", loader="", pages=1, bits=8, interpretation="srgb")
     inspect_jpeg(io.BytesIO(b"\xff\xd8" + data), details)
     inspect_jpeg(io.BytesIO(b"\xff\xd8\xff" + data), details)
-    assert is_sound_profile(PROFILE[:128] + data) in {True, False}
+    assert is_intact_profile(PROFILE[:128] + data) in {True, False}
     resize_exif(b"II*\0" + data, 5, 6)
 
 
@@ -184,7 +184,7 @@ def test_a_damaged_profile_is_not_copied(
         "zeros": PROFILE[:200] + bytes(len(PROFILE) - 200),
         "signature": PROFILE[:36] + b"none" + PROFILE[40:],
     }[damage]
-    assert is_sound_profile(PROFILE)
+    assert is_intact_profile(PROFILE)
     image = picture()
     image.set_type(TYPES.blob_type, "icc-profile-data", profile)
     image.write_to_file(str(tmp_path / "a.tif"))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 import pyvips
 from PIL import Image, ImageSequence, TiffImagePlugin
+from program import peak_memory, tells_memory
 
 import convcli
 from convcli.errors import InputError, OutputError
@@ -551,31 +550,18 @@ def test_large_strips_are_rounded_and_counted_like_small_ones(
 
 # Memory.
 
-PEAK = """
-import sys
-from pathlib import Path
-from convcli.cli import main
-try:
-    main(sys.argv[1:])
-finally:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    print(next(line for line in lines if line.startswith("VmHWM")))
-"""
-
 
 def peak(folder: Path, rows: int, suffix: str) -> float:
     """Peak memory in MB of a run on a black picture of 2000 columns."""
     black = pyvips.Image.black(2000, rows, bands=3).copy(interpretation="srgb")
     black.tiffsave(str(folder / "a.tif"))
     words = ["image", "-q", "box:3", "a.tif", "--threads", "2", "--force", "-o", f"b{suffix}"]
-    ended = subprocess.run(
-        [sys.executable, "-c", PEAK, *words], cwd=folder, capture_output=True, text=True, check=True
-    )
+    megabytes = peak_memory(*words, cwd=folder)[1]
     (folder / f"b{suffix}").unlink()
-    return int(ended.stdout.split()[1]) / 1024
+    return megabytes
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+@tells_memory
 @pytest.mark.parametrize("suffix", [".tif", ".jpg", ".png"])
 def test_memory_does_not_grow_with_the_picture(tmp_path: Path, suffix: str) -> None:
     assert peak(tmp_path, 10_000, suffix) < peak(tmp_path, 2_500, suffix) + 40

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.errors import RequestError
-from convcli.media.images.color import from_light, luma
 from convcli.media.images.layout import (
     Layout,
     list_channels,
@@ -15,6 +14,7 @@ from convcli.media.images.layout import (
     plain_interpretation,
 )
 from convcli.media.images.levels import Levels, quantise, shift_range
+from convcli.media.images.srgb import from_light, luma
 from convcli.samples import in_type
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _holds_features(source: ImagePage, signal: Signal, target: Format) -> bool:
 def _choose_dtype(dtype: np.dtype[Any], target: Format) -> np.dtype[Any]:
     """The type of the samples in the file: the input's, or the first that the format has.
 
-    RequestError if more than precision would be lost.
+    Raises RequestError if more than precision would be lost.
     """
     kind = f"{dtype.kind}{dtype.itemsize}"
     if kind in target.samples.kinds:
@@ -206,7 +206,7 @@ def _choose_interpretation(
 ) -> str:
     """The interpretation of the samples in the file, by libvips' name.
 
-    RequestError if the format cannot hold them.
+    Raises RequestError if the format cannot hold them.
     """
     colours = other_channels(len(channels), alpha)
     names = tuple(channels[index] for index in colours)

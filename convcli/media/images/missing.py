@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.media.images.held import FEW_BITS
+from convcli.media.images.held_results import FEW_BITS
 from convcli.media.images.tiff_kept import MISSING
 
 if TYPE_CHECKING:

@@ -16,14 +16,15 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.media.block_parts import equal_lengths
-from convcli.media.images.color import is_srgb_profile, light_table, luma
 from convcli.media.images.converted import BMP_MARK, bmp_as_png, heic_as_png, is_heic
+from convcli.media.images.icc import is_srgb_profile
 from convcli.media.images.layout import list_channels
 from convcli.media.images.levels import Levels, Range
 from convcli.media.images.medium import IMAGE
 from convcli.media.images.missing import missing_sample
 from convcli.media.images.png import foreign_curve
 from convcli.media.images.pnm import MAGIC, PnmPicture
+from convcli.media.images.srgb import light_table, luma
 from convcli.media.images.vips_reader import VipsPicture
 from convcli.media.scratch import keep_stream, scratch
 from convcli.samples import in_type
@@ -192,7 +193,7 @@ def _significant_bits(dtype: np.dtype[Any]) -> int:
 def _select_channels(layout: Layout, wanted: Channels) -> Channels:
     """`wanted`, or a simpler choice of channels that is the same.
 
-    RequestError if the picture has no such channels.
+    Raises RequestError if the picture has no such channels.
     """
     channels = list_channels(layout.channels)
     if wanted == "alpha" and layout.alpha is None:

@@ -1,9 +1,8 @@
 """What ImageJ, OME and tifffile say of all pages of a TIFF in the description of the first one.
 
-ImageJ and tifffile take the number of images in a description of ImageJ for the promise that the
-uncompressed pixels of all pages lie one behind the other, and read them without looking at the
-other directories. The XML of OME has size, number and type of the pages, the JSON of tifffile their
-size and number.
+If a description of ImageJ has a number of images, ImageJ and tifffile expect the uncompressed
+pixels of all pages without a gap between them, and do not look at the other directories. The XML of
+OME has the size, number and type of the pages, the JSON of tifffile their size and number.
 """
 
 from __future__ import annotations

@@ -37,12 +37,15 @@ _FEW_NUMBERS = (np.uint8, np.uint16)
 STRIP = 64
 # The share of the differences that is drawn without being cut off.
 DRAWN_SHARE = 0.998
-# Bytes are drawn as they are: their full scale, and the shares of it and of larger ones, beyond
-# which and below which pictures are drawn by their own values: those of a photograph are not.
+# Bytes are always drawn from 0 to their full scale.
 _BYTE_SCALE = 255
+# Other pictures are drawn by their own range if it goes this share of the full scale beyond 0 or
+# the full scale, or if it ends below this share.
 _FAR_OUTSIDE, _DARK = 0.05, 0.125
-# Of so many values of a picture the range is taken.
+# The range is taken of about this many values of a picture.
 _MOST_RANGED = 1 << 16
+# The narrowest range, and its share of the largest value.
+_NARROWEST, _NARROWEST_SHARE = 1e-30, 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,7 +299,9 @@ def _drawn_range(pictures: Sequence[PictureSums]) -> tuple[float, float] | None:
     high = max(each[1] for each in known)
     is_outside = low < -_FAR_OUTSIDE * full or high > (1 + _FAR_OUTSIDE) * full
     is_drawn_badly = is_outside or high < _DARK * full
-    return (low, high) if is_drawn_badly and low < high else None
+    # Narrower ranges are lost in the rounding of single precision.
+    is_wide = high - low > max(_NARROWEST, _NARROWEST_SHARE * max(-low, high))
+    return (low, high) if is_drawn_badly and is_wide else None
 
 
 def _ends_of(means: Array) -> tuple[float, float] | None:

@@ -516,7 +516,11 @@ def test_a_dilated_maximum(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"", "not a sane ONNX file"), (b"\x00" * 40, "not a sane ONNX file"), (None, "no such file")],
+    [
+        (b"", "not a valid ONNX file"),
+        (b"\x00" * 40, "not a valid ONNX file"),
+        (None, "no such file"),
+    ],
 )
 def test_files_that_are_none(content: bytes | None, told: str, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"

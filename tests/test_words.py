@@ -15,7 +15,7 @@ from program import done
 import convcli
 from convcli.core.binding import Rules
 from convcli.designs import find, steps
-from convcli.designs.elsewhere import ELSEWHERE
+from convcli.designs.other_names import ELSEWHERE
 from convcli.errors import InputError, RequestError, nearest
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE

@@ -122,8 +122,8 @@ def _advice_if_none(text: str) -> str | None:
     if date is None or _exists(date[0]):
         return None
     if not _exists(date[1]):
-        return "the calendar has no such day; mend the cell"
-    return "24:00 is 00:00 of the next day, and a minute has no second 60; mend the cell"
+        return "the calendar has no such day; correct the cell"
+    return "24:00 is 00:00 of the next day, and a minute has no second 60; correct the cell"
 
 
 def _exists(iso: str) -> bool:
@@ -175,11 +175,11 @@ class DateNotation:
         if advice is not None:
             return "a date and a time of day that exist", advice
         if not self.form:
-            hint = "mend the cell"
+            hint = "correct the cell"
             if found.isdecimal():
                 hint += ", or --time-unit s if the times are seconds"
             return "a date or time written as in the first row", hint
-        hint = "mend the cell, or say with --date-format how dates are written"
+        hint = "correct the cell, or say with --date-format how dates are written"
         if self.guess:
             hint += ", or --time-unit s if the times are seconds"
         return f"a date or time written as {self.form}", hint

@@ -172,7 +172,7 @@ class TimesAsText:
     example: bytes
 
     def texts(self, rows: list[RegularRow]) -> list[bytes]:
-        """Return the times of rows. RequestError if they cannot be written so."""
+        """Return the times of rows. RequestError if this notation cannot write them."""
         stamper = self.source.stamper
         if stamper is None:
             raise AssertionError("a row came before its time was read")

@@ -148,7 +148,7 @@ class NumberNotation:
             row = int(bad_rows[0])
             hint = "a row without its time has no place"
             if not np.isnan(values[row]):
-                hint = f"times are smaller than {_FARTHEST:g}; mend the cell"
+                hint = f"times are smaller than {_FARTHEST:g}; correct the cell"
             raise times.error(row, self.expected, hint=hint)
         return values
 
@@ -166,10 +166,11 @@ class NumberNotation:
     def instants(self, times: TimeColumn, moments: Moments) -> IntArray:
         """Return numbers in nanoseconds, rounded to the decimals that a float keeps.
 
-        InputError for a number that is more than 292 years from 1970.
+        Raises InputError for a number that is more than 290 years from 1970.
         """
         unit = TIME_UNITS[self.unit].seconds
-        far = np.flatnonzero(np.abs(moments + self.origin) * unit > _MOST_SECONDS)
+        distance = np.abs(moments + self.origin) * unit
+        far = np.flatnonzero(distance > _MOST_SECONDS)
         if len(far):
             hint = "--time-unit names the unit of the numbers"
             raise times.error(int(far[0]), "a time within 290 years of 1970", hint=hint)

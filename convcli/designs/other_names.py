@@ -52,7 +52,7 @@ def answer_by(step: str, pattern: str = "") -> Answer:
 # The names of other programs by what answers them. They are in lower case, with _ for -, unless a
 # step has the same name.
 
-# Steps whose values mean what they mean elsewhere.
+# Steps whose values mean the same in the other programs.
 _SAME = {
     "box:5": "average avg mean uniform_filter",
     "leaky_relu:0.1": "lrelu",

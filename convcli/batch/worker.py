@@ -1,8 +1,9 @@
 """A process that carries out units that come through its standard input, until that is closed.
 
-A request is its length in 8 bytes, then work and unit, pickled. The answers on standard output have
-the same form: a note for each retry, then the outcome. Only the process that has started this one
-writes to it.
+The first message is the work, and each further one a unit: its length in 8 bytes, then the pickled
+value. The work keeps what it makes for a unit, such as plans, for the next one. The answers on
+standard output have the same form: a note for each retry, then the outcome. Only the process that
+has started this one writes to it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
+from convcli.batch.answers import AnswerWriter
 from convcli.batch.run_units import carry_out
 from convcli.running.workers import keep_freed_memory
 
@@ -24,7 +26,16 @@ LENGTH_BYTES = 8
 
 def send(stream: IO[bytes], value: object) -> None:
     """Write a value to a pipe: its length in 8 bytes, then the pickled value."""
-    data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    send_pickled(stream, pickled(value))
+
+
+def pickled(value: object) -> bytes:
+    """A value as it is sent."""
+    return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+
+
+def send_pickled(stream: IO[bytes], data: bytes) -> None:
+    """Write a pickled value to a pipe, after its length in 8 bytes."""
     stream.write(len(data).to_bytes(LENGTH_BYTES, "little"))
     stream.write(data)
     stream.flush()
@@ -49,13 +60,14 @@ def carry_out_requests() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     note = partial(_write_note, answers)
-    while True:
-        try:
-            work, unit = receive(requests)
-            outcome = carry_out(work, unit, on_retry=note)
-            send(answers, ("outcome", outcome))
-        except (EOFError, BrokenPipeError):  # the other process has ended
-            os._exit(0)
+    writer = AnswerWriter()
+    try:
+        work = receive(requests)
+        while True:
+            outcome = carry_out(work, receive(requests), on_retry=note)
+            send(answers, ("outcome", writer.answer(outcome)))
+    except (EOFError, BrokenPipeError):  # the other process has ended
+        os._exit(0)
 
 
 def _write_note(answers: IO[bytes], retry: Retry) -> None:

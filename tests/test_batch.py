@@ -564,6 +564,24 @@ def test_a_report_of_processes_is_that_of_one(tmp_path: Path) -> None:
     assert [page.count("<svg") for page in pages] == 2 * [pages[1].count("<svg")]
 
 
+def test_a_report_names_the_libraries_of_processes(tmp_path: Path) -> None:
+    """Only the processes that filter the pictures import libvips."""
+    (tmp_path / "many").mkdir()
+    picture = (SAMPLES / "hole.png").read_bytes()
+    for number in range(4):
+        (tmp_path / f"many/{number}.png").write_bytes(picture)
+    program = (
+        "import convcli.cli.batch_run as r, sys; r.FEWEST_FOR_PROCESSES = 2; "
+        "from convcli.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    words = ["image", "gaussian:1", "many", "-o", "out/", "--jobs", "2", "--report", "r.json"]
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *words], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert ended.returncode == 0, ended
+    assert "pyvips" in json.loads((tmp_path / "r.json").read_bytes())["libraries"]
+
+
 def _timeless(report: Path) -> Any:
     """A report as JSON without the times that runs took."""
     return json.loads(report.read_bytes(), object_hook=_without_seconds)

@@ -15,6 +15,7 @@ from convcli.batch.answers import AnswerReader
 from convcli.batch.run_units import Outcome, Retry
 from convcli.batch.worker import pickled, receive, send, send_pickled
 from convcli.errors import InputError, OutputError, as_convcli_error
+from convcli.facts.libraries import note_versions
 from convcli.stopping import undone_at_stop
 
 if TYPE_CHECKING:
@@ -176,8 +177,11 @@ class _WorkerProcess:
         with self._loss_as_error() as (requests, answers):
             send(requests, unit)
             kind, value = receive(answers)
-            while kind == "note":
-                on_retry(value)
+            while kind != "outcome":
+                if kind == "libraries":
+                    note_versions(value)
+                else:
+                    on_retry(value)
                 kind, value = receive(answers)
         return cast("Outcome", self._reader.value(value))
 

@@ -2,8 +2,9 @@
 
 The first message is the work, and each further one a unit: its length in 8 bytes, then the pickled
 value. The work keeps what it makes for a unit, such as plans, for the next one. The answers on
-standard output have the same form: a note for each retry, then the outcome. Only the process that
-has started this one writes to it.
+standard output have the same form: a note for each retry, the versions of libraries where the
+process has imported further ones, then the outcome. Only the process that has started this one
+writes to it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from convcli.batch.answers import AnswerWriter
 from convcli.batch.run_units import carry_out
+from convcli.facts.libraries import imported_libraries, library_versions
 from convcli.running.workers import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -61,10 +63,15 @@ def carry_out_requests() -> None:
     os.dup2(2, 1)
     note = partial(_write_note, answers)
     writer = AnswerWriter()
+    noted: tuple[str, ...] = ()
     try:
         work = receive(requests)
         while True:
             outcome = carry_out(work, receive(requests), on_retry=note)
+            imported = imported_libraries()
+            if imported != noted:
+                noted = imported
+                send(answers, ("libraries", library_versions()))
             send(answers, ("outcome", writer.answer(outcome)))
     except (EOFError, BrokenPipeError):  # the other process has ended
         os._exit(0)

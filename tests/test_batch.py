@@ -527,7 +527,7 @@ def test_a_process_keeps_the_work_for_its_next_unit(monkeypatch: pytest.MonkeyPa
     """So that plans, models and designs are made once in each process."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     work: Any = lost_process.Counts()
-    ended = list(outcomes(ProcessRunner(work, 1, Event()), numbered(3)))
+    ended: list[Any] = list(outcomes(ProcessRunner(work, 1, Event()), numbered(3)))
     assert [outcome.facts for outcome in ended] == [1, 2, 3]
     assert work.count == 0
 

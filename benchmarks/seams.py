@@ -26,7 +26,7 @@ from networks import VGG7, Network, input_of, network_file
 
 from convcli import apply
 from convcli.core.binding import Rules
-from convcli.core.blocks import OutputTask, one_after_another
+from convcli.core.blocks import OutputTask, serial_map
 from convcli.layers.onnx import sessions
 from convcli.planning.plan import make_plan
 from convcli.signals import ARRAY, Signal
@@ -69,7 +69,7 @@ def filtered(text: str, x: Any, rows: range) -> Any:
         outside.append((max(0, -low), max(0, high - n)))
     given = np.pad(x[tuple(places)], [*outside, (0, 0)])
     task = OutputTask(chain=chain, x=given, span=span, ends=ends)
-    y, _ = task.in_blocks(one_after_another)
+    y, _ = task.in_blocks(serial_map)
     return y
 
 

@@ -92,7 +92,7 @@ def _has_default(each: dataclasses.Field[Any]) -> bool:
 
 @cache
 def _assigning_code(count: int) -> CodeType:
-    """The code of the `__init__` of a class with so many fields, whose names are to be replaced."""
+    """The code of the `__init__` of a class with `count` fields, whose names are to be replaced."""
     names = [f"field_{number}" for number in range(count)]
     # Without a docstring, one would be made of the signature.
     documented = {"__doc__": "A template."}

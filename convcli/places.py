@@ -31,7 +31,7 @@ def is_remote(text: str) -> bool:
 def place_of(text: str) -> Place:
     """The place that a text names: a URL, or a path of this machine.
 
-    RequestError for an empty text, and for a URL of another scheme.
+    Raises RequestError for an empty text, and for a URL of another scheme.
     """
     if not is_remote(text):
         refuse_no_path(text)
@@ -66,7 +66,7 @@ def refuse_no_path(text: str) -> None:
 def path_of(text: str) -> Path:
     """The path that a text names, where only files of this machine will do.
 
-    RequestError for a URL and for an empty text.
+    Raises RequestError for a URL and for an empty text.
     """
     if is_remote(text):
         scheme, _, _ = text.partition("://")

@@ -30,7 +30,7 @@ _OPUS_FAMILY, _FAMILIES_OF_SPEAKERS = 18, (0, 1)
 
 
 def usual_mask(channels: int) -> int:
-    """The mask of so many channels where a file does not say; 0 where nothing is usual."""
+    """The usual mask of a number of channels, for files that have none; 0 if none is usual."""
     return _USUAL_MASKS.get(channels, 0)
 
 

@@ -247,7 +247,7 @@ def _business_day(of_day: np.timedelta64, position: float) -> str:
 
 
 def _month_rules(moments: DateTimes, runs: Runs, of_day: np.timedelta64) -> list[Rule]:
-    """Every so many months: on one day of the month, or on its first or last business day."""
+    """Every N months: on one day of the month, or on its first or last business day."""
     days = moments.astype("datetime64[D]")
     months = days.astype("datetime64[M]")
     step = _typical_step(months.astype(np.float64), runs)

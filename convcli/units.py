@@ -127,7 +127,7 @@ class Duration:
     def of(cls, text: str, signal: Signal) -> Duration | None:
         """Convert an amount in a unit of time; None if `text` is in another unit.
 
-        UnitError if it is not above 0, or centuries.
+        Raises UnitError if it is not above 0, or centuries.
         """
         quantity = parse_quantity(text)
         if quantity.unit not in SECONDS:
@@ -149,8 +149,8 @@ def _is_whole(samples: float) -> bool:
 def to_calendar_bins(text: str) -> CalendarBins:
     """Convert a length such as `15min`, `1d` or `1mo` to bins of the calendar.
 
-    UnitError if no calendar has such bins: they are equal parts of a day, a day, a week, equal
-    parts of a year in months, or years.
+    Raises UnitError if no calendar has such bins: they are equal parts of a day, a day, a week,
+    equal parts of a year in months, or years.
     """
     quantity = parse_quantity(text)
     months = quantity.value * MONTHS.get(quantity.unit, 0)

@@ -13,7 +13,7 @@ import soundfile
 
 from convcli import InputError
 from convcli.cli import main
-from convcli.core.correlation.solve import sums_over
+from convcli.core.correlation.normal_equations import sums_over
 from convcli.layers.weights import read_weights
 from convcli.learning.learn import learn
 from convcli.learning.pairs import Pair

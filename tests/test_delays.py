@@ -12,8 +12,8 @@ import soundfile
 
 from convcli import InputError, apply
 from convcli.cli import main
-from convcli.core.correlation import in_blocks as correlate_blocks
-from convcli.core.correlation.in_blocks import BlockPair, LagSums, chance_deviation, peak_and_rival
+from convcli.core.correlation import lags as correlate_blocks
+from convcli.core.correlation.lags import BlockPair, LagSums, chance_deviation, peak_and_rival
 from convcli.layers.weights import read_weights
 from convcli.learning.learn import learn
 from convcli.learning.pairs import Pair

@@ -130,6 +130,37 @@ def test_each_group_has_edges_of_its_own(text: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(y, truth, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("parts", [(), ("--parts", "3")])
+def test_each_column_has_edges_of_its_own(parts: tuple[str, ...], tmp_path: Path) -> None:
+    frame = pd.DataFrame({"key": RNG.integers(0, 4, 200), "x": RNG.normal(5, 1, 200)})
+    frame["z"] = RNG.normal(0, 1, 200)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    filters = ("-c", "x", "--set", "z=diff:7", "--add", "mean=sma:3", "--add", "late=x - lag:21")
+    rules = ("--by", "key", "--edge", "missing", "-o", "y.csv")
+    program.run("csv", "t.csv", *filters, "--add", "b=bollinger:4", *rules, *parts, cwd=tmp_path)
+    found = pd.read_csv(tmp_path / "y.csv")
+    of_keys = frame.groupby("key")
+    x = of_keys["x"]
+    mean = x.transform(lambda s: s.rolling(4).mean())
+    spread = 2 * x.transform(lambda s: s.rolling(4).std())
+    truth = {
+        "z": of_keys["z"].transform(lambda s: s.diff(7)),
+        "mean": x.transform(lambda s: s.rolling(3).mean()),
+        "late": x.transform(lambda s: s.diff(21)),
+        "b_upper": mean + spread,
+        "b_lower": mean - spread,
+    }
+    for name, values in truth.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-12, atol=1e-12, err_msg=name)
+
+
+def test_centred_columns_end_where_their_windows_do(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x\n1\n2\n6\n4\n5\n9\n")
+    filters = ("--add", "a=max:3", "--add", "b=lag:2", "--edge", "missing", "--align", "center")
+    made = program.run("csv", "t.csv", *filters, cwd=tmp_path)
+    assert made.out.decode() == "x,a,b\n1,,\n2,6,\n6,6,1\n4,6,2\n5,9,6\n9,,4\n"
+
+
 def test_what_cannot_be_missing_is_refused(tmp_path: Path) -> None:
     for command, name in (("audio", "talk.wav"), ("image", "cat.png")):
         words = (command, "box:3", name, "--edge", "missing", "-o", tmp_path / name)

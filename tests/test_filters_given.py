@@ -13,7 +13,7 @@ import soundfile
 
 from convcli import apply
 from convcli.core.kernel import Kernel
-from convcli.designs.given import TapsText, correlate, ir, kernel
+from convcli.designs.given_taps import TapsText, correlate, ir, kernel
 from convcli.designs.registry import find
 from convcli.errors import InputError, RequestError
 from convcli.media.audio.medium import AUDIO

@@ -11,8 +11,8 @@ import pytest
 import scipy.signal
 
 from convcli import apply
-from convcli.designs.curves import read_curve
-from convcli.designs.measured import measured_response
+from convcli.designs.measured_response import measured_response
+from convcli.designs.response_curves import read_curve
 from convcli.errors import ConvcliError, InputError, RequestError
 from convcli.media.audio.medium import AUDIO
 from convcli.planning.plan import make_plan, rules_for

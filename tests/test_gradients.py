@@ -103,8 +103,8 @@ def test_products_with_bands_are_the_layer_and_its_adjoints(
 
 def test_the_fastest_band_is_no_slower_by_its_own_estimate() -> None:
     band = Band(shape=(3, 3), inputs=8, outputs=8, step=(1, 1), dilation=(1, 1), pool=(1, 1))
-    best = band.fastest((50, 50), leads=False)
-    assert best.cost((50, 50), leads=False) <= band.cost((50, 50), leads=False)
+    best = band.fastest((50, 50), learns_first=False)
+    assert best.cost((50, 50), learns_first=False) <= band.cost((50, 50), learns_first=False)
 
 
 # --------------------------------------------------------------------------------------- parameters

@@ -14,7 +14,7 @@ from program import done, refused, shell
 
 from convcli import InputError, RequestError, apply
 from convcli.cli import main
-from convcli.core.correlation.solve import Sums, solve, sums_over
+from convcli.core.correlation.normal_equations import ProductSums, solve, sums_over
 from convcli.layers.weights import read_weights
 from convcli.learning.baselines import no_worse
 from convcli.learning.learn import learn
@@ -930,7 +930,7 @@ def test_filters_shows_a_model(sounds: tuple[Path, Path], capfd: Any) -> None:
 def test_nothing_of_a_sum_is_lost_over_blocks() -> None:
     x, y = noise(2000, 2), noise(1976, 1, seed=1)
     whole = sums_over(x, y, (25,))
-    parts = Sums.nothing(50, 1)
+    parts = ProductSums.nothing(50, 1)
     for a, b in ((0, 10), (10, 700), (700, 701), (701, 1976)):
         parts.add(sums_over(x[a : b + 24], y[a:b], (25,)))
     np.testing.assert_allclose(parts.gram, whole.gram, rtol=1e-10, atol=1e-9)

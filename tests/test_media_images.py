@@ -21,7 +21,6 @@ from convcli.media.images import layout as image_layout
 from convcli.media.images import png as image_png
 from convcli.media.images import tiff as image_tiff
 from convcli.media.images import vips_writer as image_feed
-from convcli.media.images.color import from_light, luma, to_light
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
 from convcli.media.images.formats import find_format, format_by_suffix
@@ -30,6 +29,7 @@ from convcli.media.images.levels import Levels, quantise
 from convcli.media.images.medium import IMAGE
 from convcli.media.images.sink import ImageSink
 from convcli.media.images.source import ImageFile, ImageOptions, open_image
+from convcli.media.images.srgb import from_light, luma, to_light
 from convcli.media.images.vips_writer import HeadInserter
 from convcli.media.images.webp import frame_quality, inspect_webp
 from convcli.media.replacing import atomic

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from convcli.media.images.color import is_sound_profile
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import resize_exif
 from convcli.media.images.gif import read_gif_comments
+from convcli.media.images.icc import is_intact_profile
 from convcli.media.images.jpeg import inspect_jpeg
 from convcli.media.images.tiff import PageChange, change_pages, described_fields, read_directory
 
@@ -87,8 +87,18 @@ def test_comments_of_nonsense(data: bytes) -> None:
     details = ImageDetails(format="jpeg", loader="", pages=1, bits=8, interpretation="srgb")
     inspect_jpeg(io.BytesIO(b"\xff\xd8" + data), details)
     inspect_jpeg(io.BytesIO(b"\xff\xd8\xff" + data), details)
-    assert is_sound_profile(PROFILE[:128] + data) in {True, False}
+    assert is_intact_profile(PROFILE[:128] + data) in {True, False}
     resize_exif(b"II*\0" + data, 5, 6)
+
+
+def test_the_size_in_exif_is_that_of_the_result(program: Program, tmp_path: Path) -> None:
+    a = tmp_path / "a.jpg"
+    a.write_bytes(jpeg(segment(0xE1, exif_with_size(64, 48))))
+    for name in ("b.jpg", "b.png", "b.webp", "b.tif"):
+        path, _ = filtered(program, a, name, "avg_pool:2")
+        with Image.open(path) as picture:
+            size = picture.getexif().get_ifd(0x8769)
+        assert (size[0xA002], size[0xA003]) == (32, 24), name
 
 
 @pytest.mark.parametrize("jfif", [b"", segment(0xE0, b"JFIF\0\1\1\0\0\1\0\1\0\0")])
@@ -174,7 +184,7 @@ def test_a_damaged_profile_is_not_copied(
         "zeros": PROFILE[:200] + bytes(len(PROFILE) - 200),
         "signature": PROFILE[:36] + b"none" + PROFILE[40:],
     }[damage]
-    assert is_sound_profile(PROFILE)
+    assert is_intact_profile(PROFILE)
     image = picture()
     image.set_type(TYPES.blob_type, "icc-profile-data", profile)
     image.write_to_file(str(tmp_path / "a.tif"))

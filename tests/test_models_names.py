@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from convcli import InputError, RequestError, apply
-from convcli.layers.naming import proposed_layers
+from convcli.layers.tensor_names import proposed_layers
 from convcli.layers.weights import encode_weights
 
 if TYPE_CHECKING:

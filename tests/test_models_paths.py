@@ -343,7 +343,7 @@ def test_a_thread_without_a_job_helps_with_the_blocks_of_another() -> None:
     with Workers(2) as workers:
 
         def job(blocks: list[int]) -> list[int]:
-            return workers.share(block, blocks)
+            return workers.nested_map(block, blocks)
 
         assert list(workers.map(job, [[], [5, 7]])) == [[], [5, 7]]
         assert list(workers.map(job, [[1, 2, 3, 4]])) == [[1, 2, 3, 4]]
@@ -353,7 +353,7 @@ def test_an_error_in_a_shared_block_is_that_of_the_job() -> None:
     with Workers(2) as workers:
 
         def job(blocks: list[int]) -> list[float]:
-            return workers.share(lambda number: 1 / number, blocks)
+            return workers.nested_map(lambda number: 1 / number, blocks)
 
         for jobs in ([[1, 2], [3, 0, 1]], [[1, 1, 0]]):
             with pytest.raises(ZeroDivisionError):

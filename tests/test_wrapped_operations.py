@@ -13,10 +13,10 @@ from convcli.core.alpha import MaskedByAlpha, WeightedByAlpha
 from convcli.core.extend import Bounds
 from convcli.core.op import Complete, Op, WrappedOp
 from convcli.core.ops import Convolve
-from convcli.core.whole import Normalize, Unmeasured
+from convcli.core.whole_signal import Normalize, Unmeasured
 
 if TYPE_CHECKING:
-    from convcli.core.op import Held, Span
+    from convcli.core.op import LastKnown, Span
     from convcli.signals import Array
 
 # What `Op` says follows from other members, which wrappers forward or define.
@@ -41,7 +41,7 @@ MEMBERS = {name for name in vars(Op) if not name.startswith("_")} | {"__call__"}
 class Bare(WrappedOp):
     """A wrapper that changes nothing."""
 
-    def __call__(self, x: Array, span: Span, held: Held) -> Array:  # type: ignore[override]
+    def __call__(self, x: Array, span: Span, held: LastKnown) -> Array:  # type: ignore[override]
         return self.op(x, span, held)
 
 

@@ -92,8 +92,8 @@ class ListedInputs(Sequence[Listed]):
         if isinstance(places, range):
             return [self[place] for place in places]
         begin = self._ends[places - 1] if places else 0
-        name = os.fsdecode(bytes(self._names[begin : self._ends[places]]))
-        return Listed(name, self._starts[places])
+        name = bytes(self._names[begin : self._ends[places]])
+        return Listed(os.fsdecode(name), self._starts[places])
 
 
 def input_place(name: str) -> Place | None:
@@ -301,8 +301,8 @@ def _suffix_test(files: Files | None) -> Callable[[str], bool]:
 
     def has_suffix(name: str) -> bool:
         # Two suffixes, because tables may be compressed: .csv.gz.
-        parts = os.path.basename(name).rsplit(".", 2)
-        return known("".join(f".{part}" for part in parts[1:]))
+        _, *suffixes = os.path.basename(name).rsplit(".", 2)
+        return known("".join(f".{suffix}" for suffix in suffixes))
 
     return has_suffix
 

@@ -57,9 +57,9 @@ WORTH_CUTTING = 1 << 25
 # Object stores join no more parts than these. The places of all parts are in memory.
 MOST_PARTS = 10_000
 
-# A part with fewer bytes is begun in more time than it is filtered in. That many parts may still be
-# smaller, since they cost little.
+# It takes longer to begin a part with fewer bytes than these than to filter it.
 LEAST_BYTES = 1 << 16
+# This many parts may be smaller than that, since they cost little.
 FEW_PARTS = 16
 
 # Number of signal lengths at which `_waits` tries a chain.
@@ -71,7 +71,7 @@ def refuse_parts(plan: Plan, *, groups: bool) -> None:
 
     groups : the rows belong to several signals
     """
-    if any(step.stage.reduces is not None for step in plan.steps):
+    if any(step.stage.pool is not None for step in plan.steps):
         raise UndividedError("a pool of the whole signal needs all of it")
     if plan.extension == "wrap":
         raise UndividedError("--edge wrap reads the other end of the signal; other edges do not")
@@ -250,7 +250,7 @@ class PartedInput:
     """An open input that is cut into parts, filtered by a runner, and joined.
 
     groups : the rows belong to several signals
-    count : of the parts, at most
+    count : the largest number of parts
     """
 
     run: PartedRun

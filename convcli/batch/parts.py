@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convcli.core.binding import Rules
-    from convcli.core.task import HeldAfter
+    from convcli.core.task import HeldValues
     from convcli.media.division import Division, PartNeeds
     from convcli.media.files import Files, OpenedFile
     from convcli.places import Place
@@ -200,7 +200,7 @@ class WrittenPart:
     counts: RunCounts
     noted: Any
     written: Any
-    held: HeldAfter | None
+    held: HeldValues | None
     facts: Mapping[str, Any]
     warnings: tuple[str, ...]
 

@@ -166,7 +166,7 @@ def function_named(name: str) -> ContinuousFunction:
 def explain_integral(signal: ContinuousFunction, kernel: ContinuousFunction) -> ContinuousFacts:
     """Compare the convolution sum for smaller and smaller steps with the integral.
 
-    RequestError for a kernel that has no end.
+    Raises RequestError for a kernel that has no end.
     """
     if not kernel.ends:
         finite = [one.name for one in _FUNCTIONS if one.ends]

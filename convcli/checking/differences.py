@@ -134,17 +134,16 @@ class Moments:
         for channel in range(len(self.count)):
             one = slice(channel, channel + 1)
             further = self.origin[:, one] - origin
-            total = total.merged(
-                Moments(
-                    origin=origin,
-                    unit=self.unit[:, one],
-                    count=self.count[one],
-                    mean=self.mean[:, one] + further / self.unit[:2, one],
-                    spread=self.spread[:, one],
-                    power=self.power[one],
-                    error=self.error[one],
-                )
+            moments = Moments(
+                origin=origin,
+                unit=self.unit[:, one],
+                count=self.count[one],
+                mean=self.mean[:, one] + further / self.unit[:2, one],
+                spread=self.spread[:, one],
+                power=self.power[one],
+                error=self.error[one],
             )
+            total = total.merged(moments)
         return total
 
     def correlation(self, channel: int) -> float | None:

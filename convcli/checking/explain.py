@@ -53,7 +53,7 @@ class SmallSignal:
 def array_signal(channels: Sequence[npt.ArrayLike]) -> SmallSignal:
     """The signal of numbers, one (n,) or (rows, columns) for each channel, NaN where missing.
 
-    ValueError if the channels are not of one shape.
+    Raises ValueError if the channels are not of one shape.
     """
     samples = np.stack([np.asarray(channel, dtype=np.float64) for channel in channels], axis=-1)
     return SmallSignal(samples=samples, signal=array_description(samples))

@@ -73,18 +73,20 @@ class _Padding:
 
     @property
     def usual(self) -> bool:
-        """Whether modes of layers pad so far: mirror n - 1 samples at most, wrap around once."""
+        """Whether layers can pad this much: they mirror n - 1 samples at most, and wrap once."""
         if self.edge not in ("reflect", "wrap"):
             return True
         margin = 1 if self.edge == "reflect" else 0
         return all(max(side) <= n - margin for side, n in zip(self.sides, self.length, strict=True))
 
     def chosen(self, x: str) -> str:
-        """The samples by their indices along each axis."""
+        """The padded samples, chosen by their indices along each axis."""
         mode: Any = PAD_MODES[self.edge][2]
+        last_axis = len(self.sides) - 1
         for axis, (side, n) in enumerate(zip(self.sides, self.length, strict=True)):
             places = np.pad(np.arange(n), side, mode=mode).tolist()
-            x = f"{x}[..., {places}{', :' * (len(self.sides) - 1 - axis)}]"
+            later_axes = ", :" * (last_axis - axis)
+            x = f"{x}[..., {places}{later_axes}]"
         return x
 
     def lengths_of(self, lengths: tuple[int, ...]) -> tuple[int, ...]:
@@ -103,7 +105,7 @@ class _Padding:
 class _TorchWriter:
     """Writes stages as calls of torch.nn.functional."""
 
-    # What replaces a part of `StageFacts.nn_call` that torch has not: a slope for each channel.
+    # Replacements for parts of `StageFacts.nn_call` that torch lacks: a slope for each channel.
     names: ClassVar[dict[str, str]] = {
         "leaky_relu({x}, {slope})": "prelu({x}[None], {slope}.flatten())[0]",
     }
@@ -294,8 +296,8 @@ def _transposed_settings(stage: StageFacts, spread: SpreadFacts) -> tuple[str, s
 def _transposed_rests(stage: StageFacts, spread: SpreadFacts) -> tuple[str, str]:
     """The arguments of a transposed convolution that cut and add outputs, and those that are kept.
 
-    `padding` is how many outputs are left out before the first one, and as many after the last. A
-    causal layer leaves out more after the last. NoLineError where the frameworks have none such.
+    `padding` outputs are left out before the first one, and as many after the last. A causal layer
+    leaves out more after the last. NoLineError if the frameworks have no such arguments.
     """
     axes = len(spread.stride)
     sizes = np.shape(spread.kernel)[-axes:]

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # Weights of the signal and of the impulse whose sum tests linearity. One is negative, so that a
 # rectifier shows on a signal without negative samples.
 FACTORS = (2.0, -3.0)
-# So many places are tried for the impulse.
+# The largest number of places that are tried for the impulse.
 MOST_IMPULSES = 64
 
 

@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.checking.differences import Differences
 from convcli.core.alpha import seen_samples
-from convcli.core.correlation.in_blocks import BlockCorrelation, largest_lag, precision_for
+from convcli.core.correlation.lags import BlockCorrelation, largest_lag, precision_for
 from convcli.core.ssim import StructuralSimilarity
 from convcli.dataclass import dataclass
 from convcli.facts import InputFacts
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from convcli.array_types import FloatArray
     from convcli.checking.differences import LargestDifference, Moments
-    from convcli.core.correlation.in_blocks import GroupBlock, LagCandidate
+    from convcli.core.correlation.lags import GroupBlock, LagCandidate
     from convcli.running.workers import Workers
     from convcli.signals import Array, Medium, Signal, Source
 

@@ -42,7 +42,7 @@ class SoundOptions:
         str | None,
         typer.Option(
             metavar="BITS",
-            help="Bit rate of MP3, Vorbis and Opus: 192k. Else that of a lossy input is kept.",
+            help="Bit rate of MP3, Vorbis and Opus: 192k. By default a lossy input keeps its own.",
         ),
     ] = None
     quality: Annotated[

@@ -311,7 +311,7 @@ class BatchRun(ABC):
     def _ledger_place(self) -> Path | None:
         """The ledger that was asked for, or the record that --resume finds again.
 
-        RequestError if --resume is asked for and there is neither.
+        Raises RequestError if --resume is asked for and there is neither.
         """
         if self._ledger_file is not None:
             return self._ledger_file

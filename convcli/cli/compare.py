@@ -76,9 +76,9 @@ class ResultFormat:
     """How the comparison is written to standard output."""
 
     json: Annotated[bool, typer.Option("--json", help="All measures as JSON.")] = False
-    csv: Annotated[bool, typer.Option("--csv", help="All measures as CSV, a row each channel.")] = (
-        False
-    )
+    csv: Annotated[
+        bool, typer.Option("--csv", help="All measures as CSV, a row for each channel.")
+    ] = False
 
     def check(self) -> None:
         """Raise RequestError if both --json and --csv are given."""
@@ -90,7 +90,7 @@ class ResultFormat:
 class CompareTable(TableArguments):
     """How tables are read; by default the columns that both have are compared."""
 
-    columns: Annotated[list[str] | None, columns_option("all of numbers that both have")] = None
+    columns: Annotated[list[str] | None, columns_option("all numeric ones that both have")] = None
     # Refused with a hint: rows are compared with the rows beside them.
     by: Annotated[list[str] | None, typer.Option(hidden=True)] = None
     time: Annotated[str | None, time_option("The largest difference is told with its time.")] = None

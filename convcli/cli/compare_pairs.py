@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Pairs:
     """What is compared with what; None is standard input.
 
-    alone : files that one of two folders has and the other has not
+    alone : files that only one of the two folders has
     of_folders : whether two folders are compared
     """
 

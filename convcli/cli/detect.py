@@ -115,7 +115,7 @@ def _with_size_warnings(found: FoundHits, run: DetectRun, worst: int) -> FoundHi
     """Warn of templates that are larger than some inputs.
 
     worst : exit code of the inputs that failed
-    RequestError if they are larger than all inputs, before anything is written.
+    Raises RequestError if they are larger than all inputs, before anything is written.
     """
     from convcli.detecting.detect import larger_texts, nothing_found
 

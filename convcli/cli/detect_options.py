@@ -32,7 +32,7 @@ class SearchOptions:
     ] = 0.7
     top: Annotated[
         int | None,
-        typer.Option(min=1, metavar="K", help="The best K of all only.", show_default="all"),
+        typer.Option(min=1, metavar="K", help="Only the best K of all.", show_default="all"),
     ] = None
     overlap: Annotated[
         str,

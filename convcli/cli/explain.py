@@ -85,7 +85,7 @@ def explain(
     ] = None,
     *,
     correlate: Annotated[
-        bool, typer.Option("--correlate", help="Do not flip the taps, as Conv1d does not.")
+        bool, typer.Option("--correlate", help="Do not flip the taps, as in Conv1d of torch.")
     ] = False,
     table: ExplainTable,
     excerpt: Excerpt,

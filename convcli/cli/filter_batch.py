@@ -253,7 +253,7 @@ class FilterBatch(BatchRun):
     def _is_complete(self, earlier: EarlierRuns | None) -> bool:
         """Whether the output of the parts exists and is kept.
 
-        RequestError if it exists and no earlier run has made it of such parts.
+        Raises RequestError if it exists and no earlier run has made it of such parts.
         """
         parted = self._parts
         if parted is None:

@@ -250,7 +250,7 @@ class FilterCommand:
         return planned.facts(write_output(planned))
 
     def _check_request(self) -> None:
-        """Refuse options that contradict each other, and a file in the place of FILTER."""
+        """Refuse options that contradict each other, and a file in place of FILTER."""
         from convcli.places import is_file
 
         options = self.options

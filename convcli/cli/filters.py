@@ -80,10 +80,11 @@ def _write_plot(steps: list[str], design: DesignOptions, path: Place) -> None:
     from convcli.report.plots import filter_rows_of_figures, write_plot
     from convcli.report.words import visible
 
-    drawn = tuple(drawn_facts(step.strip(), design.bind(step.strip())) for step in steps)
+    texts = [step.strip() for step in steps]
+    drawn = tuple(drawn_facts(text, design.bind(text)) for text in texts)
     title = visible(", ".join(steps))
-    rows = filter_rows_of_figures(RunFacts(version=__version__, filter="", steps=drawn))
-    write_plot(rows, path, title=title, atomic=atomic)
+    run = RunFacts(version=__version__, filter="", steps=drawn)
+    write_plot(filter_rows_of_figures(run), path, title=title, atomic=atomic)
 
 
 def step_list() -> list[str]:

@@ -30,8 +30,8 @@ class PictureOptions:
     range: Annotated[
         Literal["clip", "abs", "offset", "scale"],
         typer.Option(
-            help="Values out of range: cut off and counted, made positive, moved by half, or all "
-            "fitted in."
+            help="Values out of range: clip cuts them off and counts them, abs makes them "
+            "positive, offset adds half of the range, scale fits all of them in."
         ),
     ] = "clip"
     linear: Annotated[

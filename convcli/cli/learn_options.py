@@ -172,7 +172,7 @@ class LearnOptions:
         ),
     ] = False
     shard: ShardText = None
-    cluster: Annotated[str | None, cluster_option("as many as cores")] = None
+    cluster: Annotated[str | None, cluster_option("a worker for each core")] = None
     retries: Retries = 0
     recursive: Recursive = False
     files_from: FilesFrom = None

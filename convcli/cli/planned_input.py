@@ -202,7 +202,7 @@ def label_of(calls: tuple[Call, ...]) -> str:
 
 
 def _unasked_delay_warnings(plan: Plan) -> list[str]:
-    if not any(step.step.hides_length or step.stage.warnings for step in plan.steps):
+    if not any(step.step.length_follows_frequency or step.stage.warnings for step in plan.steps):
         return []
     from convcli.planning.describe import unasked_delays
 

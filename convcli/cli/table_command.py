@@ -44,8 +44,8 @@ class NamedFilterOptions:
             metavar="NAME=FILTER",
             help="Add a column NAME, filtered from the column of -c. With several columns, "
             "{column} in NAME stands for the name of each; a filter with several outputs makes "
-            "NAME_upper, NAME_lower and so on. A NAME with = stands in double quotes. May be given "
-            "several times; FILTER may then be left out.",
+            "NAME_upper, NAME_lower and so on. Put a NAME that holds = in double quotes. May be "
+            "given several times; FILTER may then be left out.",
         ),
     ] = None
     set: Annotated[

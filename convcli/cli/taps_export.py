@@ -35,7 +35,7 @@ class ExportOptions:
         typer.Option(
             parser=path_of,
             metavar="FILE",
-            help="Write the taps, of a chain those of all its steps, to FILE.csv, .npy, .wav or "
+            help="Write the taps of a step or of a whole chain to FILE.csv, .npy, .wav or "
             ".json; or a model or filter to FILE.onnx.",
         ),
     ] = None

@@ -11,7 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convcli.designs.elsewhere import answer_to
+from convcli.designs.other_names import answer_to
 from convcli.errors import RequestError
 from convcli.places import is_file
 from convcli.planning.grammar import parse

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.convolution.rounding import outside_of
+from convcli.core.convolution.rounding import rounding_around
 from convcli.core.one_sample import OneSample
-from convcli.core.op import ChannelUse, Held, NumberUse, Span, WrappedOp, nothing_held
+from convcli.core.op import ChannelUse, LastKnown, NumberUse, Span, WrappedOp, none_known
 from convcli.core.reach import aligned_samples
 from convcli.dataclass import dataclass
 from convcli.samples import as_samples
@@ -54,7 +54,7 @@ class WeightedByAlpha(WrappedOp):
         """
         inside = self.op.numbers.rounding
         if inside not in ("exact", "once"):
-            return outside_of(inside)
+            return rounding_around(inside)
         for convolution in self.formula.convolutions:
             weight = np.abs(convolution.taps).sum()
             is_whole = (convolution.taps == np.rint(convolution.taps)).all()
@@ -62,7 +62,7 @@ class WeightedByAlpha(WrappedOp):
                 return "rounded"
         return "once"
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Multiply by the opacity, filter, divide."""
         premultiplied = _premultiplied(x, self.alpha)
         if self.keeps_alpha:
@@ -131,7 +131,7 @@ class Premultiply(OneSample):
     alpha: int
     divisor: float
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Multiply the colours by the opacity."""
         y = _premultiplied(x, self.alpha)
         y /= self.divisor
@@ -151,7 +151,7 @@ class Unpremultiply(OneSample):
     opaque: float
     gain: float
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Divide the colours by the opacity."""
         if self.gain < 0:
             x = -x
@@ -181,9 +181,9 @@ class MaskedByAlpha(WrappedOp):
     @property
     def numbers(self) -> NumberUse:
         """The rounding class of the statistic; stored numbers are taken."""
-        return NumberUse(takes_stored=True, rounding=outside_of(self.op.numbers.rounding))
+        return NumberUse(takes_stored=True, rounding=rounding_around(self.op.numbers.rounding))
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Compute the statistic of the visible colours."""
         opacity = x[..., self.alpha, None]
         is_hidden = opacity <= 0

@@ -1,4 +1,4 @@
-"""How what a design returns becomes operations at one place in a FILTER.
+"""Binding: the result of a design becomes operations, at one place in a FILTER.
 
 A design returns taps, operations, a pass over the whole signal, or a network. Each of these has a
 method `bind(site)` that returns its stages at that place.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from convcli.core.kernel import Kernel
     from convcli.core.op import Op
     from convcli.core.reach import Reach
-    from convcli.core.whole import Reduce
+    from convcli.core.whole_signal import AdaptivePool
     from convcli.facts import LayerFacts
     from convcli.signals import Align, Edge, Missing, Signal
 
@@ -60,7 +60,7 @@ class Stage:
     """What a design does at its place: it turns the signal `before` into the signal `after`.
 
     ops : the operations that run; none where nothing is changed
-    reduces : set instead of `ops` where the whole signal becomes a few bins
+    pool : set instead of `ops` where the whole signal becomes a few bins
     kernels : the taps that the design returned
     remark : a message of the design to the user, besides the notes of its kernels
     notices : messages that the user sees at every run, because they say something unexpected
@@ -74,7 +74,7 @@ class Stage:
     before: Signal
     after: Signal
     ops: tuple[Op, ...] = ()
-    reduces: Reduce | None = None
+    pool: AdaptivePool | None = None
     kernels: tuple[Kernel, ...] = ()
     remark: str = ""
     notices: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ class Stage:
     @property
     def sees_whole(self) -> bool:
         """Whether the stage has to see the whole signal before its first output."""
-        return self.measures or self.reduces is not None
+        return self.measures or self.pool is not None
 
     @property
     def measures(self) -> bool:

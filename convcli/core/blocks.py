@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from convcli.core.chain import Chain
     from convcli.core.extend import Bounds
     from convcli.core.op import Span
-    from convcli.core.task import HeldEarlier
+    from convcli.core.task import HeldLookup
     from convcli.signals import Array
 
 A = TypeVar("A")
@@ -32,8 +32,8 @@ B = TypeVar("B")
 
 # The most numbers that an operation reads or makes in a block: 24 MB of float32.
 NUMBERS = 6_000_000
-# Rows of a block, and the most of them where operations reach far; what a block reads beyond it is
-# computed again by its neighbours.
+# Rows of a block, and the most of them where operations reach far. Neighbouring blocks both compute
+# the rows that both read, which costs less the more rows a block has.
 ROWS, MOST_ROWS = 128, 256
 BLOCK_ROWS_PER_REACH = 6
 # The number of columns is a multiple of the first one, up to the second.
@@ -68,7 +68,7 @@ def rows_of_blocks(chain: Chain) -> int | None:
 def columns_of_blocks(chain: Chain, rows: int, n: int | None) -> int:
     """Return how many columns a block of `rows` rows has, in a picture of `n` columns.
 
-    Only columns inside of the picture are counted, as layers read that pad by themselves.
+    Only columns inside the picture are counted, because layers add their own padding beside it.
     """
     columns = MOST_COLUMNS
     while columns > 1 and _most_numbers(chain, rows, columns, n) > NUMBERS:
@@ -97,7 +97,7 @@ def _most_numbers(chain: Chain, rows: int, columns: int, n: int | None) -> int:
     return max(counts)
 
 
-class Share(Protocol):
+class ParallelMap(Protocol):
     """Calls a function with each of several items, in any threads."""
 
     def __call__(self, function: Callable[[A], B], items: Sequence[A], /) -> list[B]:
@@ -105,7 +105,7 @@ class Share(Protocol):
         ...
 
 
-def one_after_another(function: Callable[[A], B], items: Sequence[A]) -> list[B]:
+def serial_map(function: Callable[[A], B], items: Sequence[A]) -> list[B]:
     """Call a function with each item in the calling thread."""
     return [function(item) for item in items]
 
@@ -118,21 +118,24 @@ class OutputTask:
     x: Array
     span: Span
     ends: tuple[int | None, ...]
-    earlier: HeldEarlier = nothing_earlier
+    earlier: HeldLookup = nothing_earlier
     bounds: Bounds | None = None
 
-    def in_blocks(self, share: Share) -> tuple[Array, HeldEarlier]:
+    def in_blocks(self, parallel_map: ParallelMap) -> tuple[Array, HeldLookup]:
         """Compute the outputs as `at_once` does, block by block.
 
-        A row of blocks that reads missing samples is computed at once, because a gap is filled from
-        anywhere in its line.
+        A row of blocks that reads missing samples is computed at once, because the value that fills
+        a gap may come from anywhere in its row of pixels.
+
+        parallel_map : computes the blocks
         """
         height = self.chain.block_rows
         if height is None:
             return self.at_once()
         rows = [self._rows(start, stop) for start, stop in cuts(*self.span[0], height)]
         blocks = [row.blocks() for row in rows]
-        computed = iter(share(OutputTask.outputs, [block for row in blocks for block in row]))
+        all_blocks = [block for row in blocks for block in row]
+        computed = iter(parallel_map(OutputTask.outputs, all_blocks))
         parts = []
         held = self.earlier
         for row, its_blocks in zip(rows, blocks, strict=True):
@@ -145,7 +148,7 @@ class OutputTask:
             parts.append(y)
         return _put_together(parts, axis=0), held
 
-    def at_once(self) -> tuple[Array, HeldEarlier]:
+    def at_once(self) -> tuple[Array, HeldLookup]:
         """Return the outputs, and what gives the last values that the operations have met."""
         return self.chain.compute(self.x, self.span, self.ends, self.earlier, bounds=self.bounds)
 
@@ -179,14 +182,14 @@ class OutputTask:
             blocks.append(block)
         return blocks
 
-    def held_without_gaps(self) -> HeldEarlier:
+    def held_without_gaps(self) -> HeldLookup:
         """Give the last known values after the outputs, whose inputs have no gap.
 
         No earlier value is needed, and it would keep all earlier rows in memory.
         """
         return held_if_asked(replace(self, earlier=nothing_earlier).held_at_end)
 
-    def held_at_end(self) -> HeldEarlier:
+    def held_at_end(self) -> HeldLookup:
         """Give the last known values; the last row has them unless a layer has overflowed."""
         stop = self.span[0][1]
         _, held = self._rows(stop - 1, stop).at_once()

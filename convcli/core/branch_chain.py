@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from convcli.core.chain import Chain
     from convcli.core.op import Span
     from convcli.core.reach import Reach
-    from convcli.core.task import HeldEarlier, Inputs, OpTask
+    from convcli.core.task import HeldLookup, Inputs, OpTask
     from convcli.signals import Array
 
 
@@ -55,7 +55,7 @@ class BranchChain:
             found.append(needed[0])
         return found
 
-    def compute(self, x: Array, task: OpTask, earlier: HeldEarlier) -> tuple[Array, HeldEarlier]:
+    def compute(self, x: Array, task: OpTask, earlier: HeldLookup) -> tuple[Array, HeldLookup]:
         """Compute its outputs from the inputs of the group."""
         places = []
         for (low, high), first in zip(self.inputs(task), task.starts, strict=True):

@@ -16,20 +16,20 @@ from convcli.core.branch_chain import BranchChain, check_alignment, shift_of_bra
 from convcli.core.composed import composed, weighted_sum
 from convcli.core.convolution.convolve import all_finite, any_in_window
 from convcli.core.convolution.frames import common_cell
-from convcli.core.convolution.rounding import outside_of
-from convcli.core.extend import common_bounds
+from convcli.core.convolution.rounding import rounding_around
+from convcli.core.extend import common_bounds, joined_bounds
 from convcli.core.framing import laid_chain
 from convcli.core.in_time.tracking import BranchesTracker, UnionReach
 from convcli.core.missing import last_known
 from convcli.core.op import (
     ChannelUse,
-    Held,
+    LastKnown,
     NumberUse,
     Op,
     OpTimes,
     OwnPadding,
     ToMeasure,
-    nothing_held,
+    none_known,
 )
 from convcli.core.op_formula import OpFormula, delay_of_one_sample
 from convcli.core.reach import Reach, widest
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from convcli.core.op import Span
     from convcli.core.op_formula import WindowWeights
     from convcli.core.ops import Convolve
-    from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
+    from convcli.core.task import HeldLookup, HeldPlace, HeldValues
     from convcli.signals import Array, Missing
 
 
@@ -101,7 +101,7 @@ class Branches(Op):
         are aligned with different samples (`x[1:] - x[:-1]`); and order the channels by formula:
         all channels of one result, then all of the next
     names_results : the results have names of their own, and are written one after the other
-    grid : as of `Convolve`, of the one convolution that equals the group
+    grid : the grid of the one convolution that equals the group, see `Convolve`
     """
 
     branches: tuple[BranchChain, ...]
@@ -230,13 +230,13 @@ class Branches(Op):
 
     @property
     def numbers(self) -> NumberUse:
-        """Stored numbers are taken; branches convert them by themselves."""
+        """Stored numbers are accepted, because each branch converts them by itself."""
         return NumberUse(takes_stored=True, rounding=self._rounding())
 
     def _rounding(self) -> Rounding:
         """The rounding class: sums of exact branches are exact."""
         if self.as_convolution is not None:
-            return outside_of(self.as_convolution.numbers.rounding)
+            return rounding_around(self.as_convolution.numbers.rounding)
         ops = [op for branch in self.branches for op in branch.chain.ops]
         classes = {op.numbers.rounding for op in ops}
         if "single" in classes:
@@ -392,20 +392,27 @@ class Branches(Op):
         return Inputs(first, first, high)
 
     def complete_outputs(self, inputs: Bounds, ends: tuple[int | None, ...]) -> Bounds:
-        """Return the outputs for which every branch has a complete window."""
+        """Return the outputs for which every branch has a complete window.
+
+        Filters of columns, with which a chain ends, are complete each by itself: the outputs are
+        those for which any of them is, and the others are missing where their windows are not.
+        """
         each = []
         for branch in self.branches:
             own = branch.chain.complete_outputs(inputs, ends)
             each.append(own.shifted(branch.shift))
-        return common_bounds(each)
+        if not self.names_results:
+            return common_bounds(each)
+        of_formulas = [[each[number] for number in formula.operands()] for formula in self.formulas]
+        return joined_bounds([common_bounds(bounds) for bounds in of_formulas])
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Compute the outputs `span` of a signal of which no earlier output was computed."""
         task = OpTask.alone(self.reach, span, (None,) * self.axes)
         y, _ = self.compute(x, task)
         return y
 
-    def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldEarlier]:
+    def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldLookup]:
         """Compute the outputs of a task, and what the operations of the branches hold then."""
         if self.folded is None:
             y, held_after = self._compute_branches(x, task)
@@ -430,7 +437,7 @@ class Branches(Op):
             found.append(BranchTask(branch.chain.ops, spans))
         return tuple(found)
 
-    def _compute_branches(self, x: Array, task: OpTask) -> tuple[Array, HeldEarlier]:
+    def _compute_branches(self, x: Array, task: OpTask) -> tuple[Array, HeldLookup]:
         """Compute every branch by itself and combine them."""
         operands = []
         held_after = {}
@@ -447,7 +454,7 @@ class Branches(Op):
     def _colours(self, y: Array, branch: BranchChain) -> Array:
         """Return the outputs of a branch without the opacity, which the group keeps as it is.
 
-        One grey branch goes with three colours so.
+        So a grey branch of one channel can be combined with branches of three colours.
         """
         opacity = branch.chain.opacity_after(self.keeps)
         return y if opacity is None else np.delete(y, opacity, axis=-1)
@@ -455,8 +462,8 @@ class Branches(Op):
     def _side_by_side(self, results: list[Array], channels: int) -> Array:
         """Return the results of the formulas as channels.
 
-        Where every channel is treated alike, its results are neighbours: many interleaved signals
-        are channels of one array, too, and stay apart so.
+        Where every channel is treated alike, the results of a channel are neighbours. Interleaved
+        signals, which are channels of one array too, then keep their outputs together.
         """
         if len(results) == 1:
             return results[0]
@@ -466,9 +473,7 @@ class Branches(Op):
         joined = np.concatenate(of_channels, axis=-1)
         return joined.reshape(*joined.shape[:-2], -1)
 
-    def _compute_folded(
-        self, folded: Convolve, x: Array, task: OpTask
-    ) -> tuple[Array, HeldEarlier]:
+    def _compute_folded(self, folded: Convolve, x: Array, task: OpTask) -> tuple[Array, HeldLookup]:
         """Compute a group as one convolution, where no input is missing."""
         earlier = self._earlier_in_cell(task)
         along, *others = task.outputs
@@ -481,7 +486,7 @@ class Branches(Op):
         if not self.holds:
             return y, nothing_earlier
         next_start, done = task.continuation.next_start, task.outputs[0][1]
-        held_after: HeldAfter = {}
+        held_after: HeldValues = {}
         for place, first in self.held_starts(next_start, next_start + 1, done).items():
             passed = max(first - task.starts[0], 0)
             held_after[place] = last_known(x[:passed], partial(task.earlier, place))
@@ -489,7 +494,7 @@ class Branches(Op):
 
     def _compute_around_gaps(
         self, folded: Convolve, x: Array, task: OpTask
-    ) -> tuple[Array, HeldEarlier]:
+    ) -> tuple[Array, HeldLookup]:
         """Compute a group that equals one convolution, where some inputs are missing.
 
         The branches follow the rule for missing samples. On a grid, outputs whose windows read no

@@ -16,7 +16,7 @@ where a job reads beyond an end, and `running/jobs.py` beside the columns of a p
 Some operations need more than a window of the extended signal:
 
 * One that *holds* values fills a gap with the last known value, however far back that lies. What it
-  met before its inputs comes from the job before (`HeldEarlier`). Samples that a later stride skips
+  met before its inputs comes from the job before (`HeldLookup`). Samples that a later stride skips
   are given to it all the same. It may be deep in a branch of a branch; its place says where.
 * A layer of a network may pad its own input (`OwnPadding`). Its task says where the signal ends. A
   layer with circular padding begins with samples of the end, so that no output is known before the
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from convcli.core.executor import ExecutedRun, Executor, Pads
     from convcli.core.extend import Bounds
     from convcli.core.op import Op, Span
-    from convcli.core.task import HeldEarlier, HeldPlace
+    from convcli.core.task import HeldLookup, HeldPlace
     from convcli.signals import Array
 
 
@@ -103,11 +103,11 @@ class Chain(ChainGeometry):
         x: Array,
         span: Span,
         ends: tuple[int | None, ...],
-        earlier: HeldEarlier = nothing_earlier,
+        earlier: HeldLookup = nothing_earlier,
         continuation: Continuation | None = None,
         *,
         bounds: Bounds | None = None,
-    ) -> tuple[Array, HeldEarlier]:
+    ) -> tuple[Array, HeldLookup]:
         """Compute the outputs `span`; return also what gives the last values that were met.
 
         x : the inputs `reads(*span[0], ends[0])[0]` along axis 0 and `needs` along the others,
@@ -137,7 +137,7 @@ class Chain(ChainGeometry):
             return computation.executed.outputs(x), self._held_after_executed(x, tasks)
         return self.compute_each(x, tasks, bounds=bounds)
 
-    def _held_after_executed(self, x: Array, tasks: list[OpTask]) -> HeldEarlier:
+    def _held_after_executed(self, x: Array, tasks: list[OpTask]) -> HeldLookup:
         """Give the last values that the operations have met, computed when they are asked for.
 
         Without a gap in `x` no earlier value is needed, and no earlier job is kept for it.
@@ -145,7 +145,7 @@ class Chain(ChainGeometry):
         if any_missing(x):
             return self.compute_each(x, tasks)[1]
 
-        def values() -> HeldEarlier:
+        def values() -> HeldLookup:
             alone = [replace(task, earlier=nothing_earlier) for task in tasks]
             return self.compute_each(x, alone)[1]
 
@@ -153,10 +153,12 @@ class Chain(ChainGeometry):
 
     def compute_each(
         self, x: Array, tasks: Sequence[OpTask], *, first: int = 0, bounds: Bounds | None = None
-    ) -> tuple[Array, HeldEarlier]:
+    ) -> tuple[Array, HeldLookup]:
         """Compute one operation after the other, from the operation `first` on.
 
-        tasks : of these operations; the result is as of `compute`
+        tasks : of these operations
+
+        Return the same as `compute`.
         """
         held_after = {}
         for number, task in enumerate(tasks, start=first):
@@ -226,7 +228,7 @@ class Chain(ChainGeometry):
         span: Span,
         ends: tuple[int | None, ...],
         continuation: Continuation,
-        earlier: HeldEarlier = nothing_earlier,
+        earlier: HeldLookup = nothing_earlier,
     ) -> Computation:
         """Return what is needed to compute some outputs, whatever the samples are."""
         if self._joined is not None:
@@ -256,7 +258,7 @@ class Chain(ChainGeometry):
     ) -> list[Walk]:
         """Return what the operations read on each axis.
 
-        done : the end of earlier outputs along axis 0; inside : as of `walk`
+        done : the end of earlier outputs along axis 0; inside : see `walk`
         """
         dones = (done, None)
         return [
@@ -269,7 +271,7 @@ class Chain(ChainGeometry):
         walks: list[Walk],
         ends: tuple[int | None, ...],
         continuation: Continuation,
-        earlier: HeldEarlier,
+        earlier: HeldLookup,
     ) -> Iterator[OpTask]:
         """Yield the task of each operation, from first to last."""
         done, next_start = continuation
@@ -377,7 +379,7 @@ class Computation:
     def outputs(self, x: Array, bounds: Bounds | None) -> Array:
         """Return the outputs alone, computed from floating-point samples.
 
-        x : only the samples that are read; bounds : as of `Chain.compute`
+        x : only the samples that are read; bounds : see `Chain.compute`
         """
         if bounds is None and self.chain.executors:
             return self.executed.outputs(x)
@@ -440,7 +442,7 @@ def _has_huge(x: Array) -> bool:
     return bool(is_huge.any())
 
 
-def _scaled_down(earlier: HeldEarlier, place: HeldPlace) -> Array | None:
+def _scaled_down(earlier: HeldLookup, place: HeldPlace) -> Array | None:
     """Return the value held at a place, scaled as the samples are."""
     held = earlier(place)
     return None if held is None else held * _SCALE

@@ -294,7 +294,7 @@ class ChainGeometry:
 
     @cached_property
     def cell(self) -> int | None:
-        """The number of outputs that are computed together, as of `Op`.
+        """The number of outputs that are computed together, see `Op.cell`.
 
         `in_frames` lays grids so that the cells of all operations end together.
         """

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 OUTSIDE = -1
 
-# Rules under which a sample outside is missing, and those by which it is one of the samples inside.
+# Rules under which a sample outside is missing.
 _MISSING_OUTSIDE = ("shrink", "missing")
+# Rules under which a sample outside has the value of a sample inside.
 REPEATING = ("edge", "reflect", "symmetric", "wrap")
 
 
@@ -91,7 +92,7 @@ class Extent:
 
     @property
     def is_inside(self) -> bool:
-        """Whether all of them lie on the axis itself."""
+        """Whether all of the samples lie on the axis itself."""
         return self.start >= 0 and self.stop <= self.n
 
     def of(self, x: AnyArray, axis: int) -> AnyArray:
@@ -164,6 +165,15 @@ def common_bounds(bounds: list[Bounds]) -> Bounds:
     latest = tuple(reduce(np.maximum, low) for low in lows)
     earliest = tuple(reduce(np.minimum, high) for high in highs)
     return Bounds(latest, earliest)
+
+
+def joined_bounds(bounds: list[Bounds]) -> Bounds:
+    """Return the samples from the first to the last that lies within any of the bounds."""
+    lows = zip(*(each.low for each in bounds), strict=True)
+    highs = zip(*(each.high for each in bounds), strict=True)
+    first = tuple(reduce(np.minimum, low) for low in lows)
+    last = tuple(reduce(np.maximum, high) for high in highs)
+    return Bounds(first, last)
 
 
 def without_incomplete(y: Array, span: Span, bounds: Bounds) -> Array:

@@ -29,7 +29,7 @@ def in_frames(chain: Chain, *, many: bool) -> Chain:
     The chain is returned as it is if this does not help, because some operation depends on where
     blocks end in any case, or if a filter has too many taps.
 
-    many : as of `FrameGrid`
+    many : see `FrameGrid`
     """
     taps = {k for op in chain.ops for k in op.framed_taps}
     grids = grids_of(taps, many=many)

@@ -104,7 +104,7 @@ class Kernel:
     def convolution(self, site: Site) -> Convolve:
         """Return the operation at a place, with as many axes as the signal.
 
-        RequestError if the taps have more axes.
+        Raises RequestError if the taps have more axes.
         """
         return Convolve.by(self._laid_out(site), site.rules.align)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.convolution.rounding import of_taps
-from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, nothing_held
+from convcli.core.convolution.rounding import rounding_of_taps
+from convcli.core.op import ChannelUse, LastKnown, NumberUse, Op, Span, none_known
 from convcli.core.op_formula import NNProduct, OpFormula, WindowWeights
 from convcli.core.ops import Convolve
 from convcli.core.reach import Reach
@@ -93,7 +93,7 @@ class Pointwise(OneSample):
             anchor=nothing,
         )
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Apply the function to all channels but the one that is kept."""
         y = self.function(x)
         if self.keeps is not None:
@@ -153,7 +153,7 @@ class Mix(OneSample):
     @cached_property
     def numbers(self) -> NumberUse:
         """The rounding class of the weights."""
-        return NumberUse(rounding=of_taps(self.weights, self.divisor), homogeneous=True)
+        return NumberUse(rounding=rounding_of_taps(self.weights, self.divisor), homogeneous=True)
 
     @cached_property
     def _terms(self) -> list[list[int]]:
@@ -169,7 +169,7 @@ class Mix(OneSample):
         """Return the last channel, if there is an opacity."""
         return None if alpha is None else len(self.weights)
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Add up the channels; a sum is missing where a channel that it reads is."""
         inputs = [c for c in range(x.shape[-1]) if c != self.keeps]
         y = np.zeros((*x.shape[:-1], self.output_channels(x.shape[-1])), x.dtype)

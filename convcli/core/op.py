@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from convcli.core.in_time.reach import Tracker
     from convcli.core.op_formula import WindowWeights
     from convcli.core.reach import Reach
-    from convcli.core.task import BranchTask, HeldAfter, HeldEarlier, HeldPlace, OpTask
+    from convcli.core.task import BranchTask, HeldLookup, HeldPlace, HeldValues, OpTask
     from convcli.signals import Array, Missing
 
 
@@ -88,10 +88,10 @@ Opacity = Literal["filtered", "kept", "masks"]
 
 # Gives the last known value of each channel before the inputs, None if there is none. It may wait
 # for another thread and is therefore called only if a gap needs it.
-Held = Callable[[], "Array | None"]
+LastKnown = Callable[[], "Array | None"]
 
 
-def nothing_held() -> None:
+def none_known() -> None:
     """Return None: no value is known from before the start of a signal."""
     return
 
@@ -236,7 +236,7 @@ class Op(ABC):
         """How far the operation looks, one Reach per sample axis."""
 
     @abstractmethod
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Compute the outputs `span` from the inputs that they read.
 
         x : the inputs `reach[a].needs(*span[a])` of each axis a, NaN where a sample is missing; not
@@ -346,7 +346,7 @@ class Op(ABC):
         """The windows that have to lie within the signal under the edge rule `missing`."""
         return self.reach
 
-    def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldEarlier]:
+    def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldLookup]:
         """Compute the outputs of a task; return also what gives the values held after it.
 
         x : all inputs of the task, NaN where a sample is missing; not changed
@@ -358,7 +358,7 @@ class Op(ABC):
             return self(windows, task.outputs), nothing_earlier
         held = partial(last_known, x[: task.skipped], task.held_before)
         y = self(windows, task.outputs, held)
-        after: HeldAfter = {(): last_known(x[: task.passed], task.held_before)}
+        after: HeldValues = {(): last_known(x[: task.passed], task.held_before)}
         return y, after.get
 
     def reads(self, start: int, stop: int, done: int, n: int | None) -> Inputs:
@@ -612,7 +612,7 @@ class Complete(WrappedOp):
         """Return the operation, which is complete."""
         return self
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Compute the outputs [start, stop) on each axis, as the operation itself does."""
         return self.op(x, span, held)
 

@@ -17,9 +17,9 @@ from convcli.core.convolution.convolve import (
 )
 from convcli.core.convolution.frames import common_cell
 from convcli.core.convolution.refined import computes_rows_twice, refined_mean, refines_cheaply
-from convcli.core.convolution.rounding import of_taps, outside_of
+from convcli.core.convolution.rounding import rounding_around, rounding_of_taps
 from convcli.core.missing import any_missing, hold, known_by, reads_gap, renormalised
-from convcli.core.op import ChannelUse, Held, NumberUse, Op, Opacity, Span, nothing_held
+from convcli.core.op import ChannelUse, LastKnown, NumberUse, Op, Opacity, Span, none_known
 from convcli.core.op_formula import OpFormula, WindowWeights
 from convcli.core.reach import Reach, aligned_samples, widest
 from convcli.core.windows.constants import keep_constants
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from convcli.core.convolution.frames import FrameGrid
     from convcli.core.kernel import Kernel
     from convcli.core.op_formula import OnMissing
-    from convcli.core.task import HeldEarlier, Inputs, OpTask
+    from convcli.core.task import HeldLookup, Inputs, OpTask
     from convcli.signals import Align, Array, Missing
 
 
@@ -60,7 +60,7 @@ class ByFrames(Op):
         earlier = start - self.grid.cell_start(start)
         return inputs._replace(start=min(inputs.start, inputs.low - earlier))
 
-    def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldEarlier]:
+    def compute(self, x: Array, task: OpTask) -> tuple[Array, HeldLookup]:
         """Compute the outputs of a task from the beginning of their cell on."""
         if self.grid is None:
             return super().compute(x, task)
@@ -138,7 +138,7 @@ class Convolve(ByFrames):
     @cached_property
     def numbers(self) -> NumberUse:
         """The rounding class of the taps and the divisor; a convolution takes stored numbers."""
-        rounding = of_taps(self.taps, self.divisor)
+        rounding = rounding_of_taps(self.taps, self.divisor)
         if rounding == "rounded" and refines_cheaply(self.taps, self.divisor):
             rounding = "refined"
         return NumberUse(takes_stored=True, rounding=rounding, homogeneous=True)
@@ -210,7 +210,7 @@ class Convolve(ByFrames):
         """Return the convolution that does not divide, and the divisor."""
         return replace(self, divisor=1.0), self.divisor
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Convolve samples or stored numbers."""
         window = np.flip(self.taps)
         if x.dtype == np.uint8 and self.numbers.rounding == "refined":
@@ -235,7 +235,7 @@ class Convolve(ByFrames):
         return mean_valid(x, window, self.divisor, self.step, exact=self.exact, finite=finite)
 
     def _over_gaps(
-        self, x: Array, window: FloatArray, held: Held, mean: Callable[[Array], Array]
+        self, x: Array, window: FloatArray, held: LastKnown, mean: Callable[[Array], Array]
     ) -> Array:
         """Convolve samples of which some are missing, by the rule `on_missing`.
 
@@ -254,7 +254,7 @@ class Convolve(ByFrames):
         return y
 
     def _over_held_values(
-        self, x: Array, window: FloatArray, held: Held, mean: Callable[[Array], Array]
+        self, x: Array, window: FloatArray, held: LastKnown, mean: Callable[[Array], Array]
     ) -> Array:
         """Convolve with gaps filled by the last known value; NaN before the first one."""
         filled = hold(x, held)
@@ -334,7 +334,7 @@ class Magnitude(OfConvolutions):
     def numbers(self) -> NumberUse:
         """The rounding class of the parts: the root of a whole number never comes near a half."""
         rounding = self.parts[0].numbers.rounding
-        classes = {outside_of(part.numbers.rounding) for part in self.parts}
+        classes = {rounding_around(part.numbers.rounding) for part in self.parts}
         if "rounded" in classes:
             rounding = "rounded"
         return NumberUse(takes_stored=True, rounding=rounding, homogeneous=True)
@@ -344,7 +344,7 @@ class Magnitude(OfConvolutions):
         """The convolutions that the operation consists of."""
         return OpFormula(convolutions=self.parts)
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Convolve with each part, then take the root of the sum of squares."""
         total: Any = None
         for part in self.parts:
@@ -411,7 +411,7 @@ class EachChannel(OfConvolutions):
             on_missing=first.on_missing,
         )
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Filter each channel with its own taps."""
         outputs = []
         for c, part in enumerate(self.parts):
@@ -425,7 +425,7 @@ def _channel(x: Array, c: int) -> Array:
     return x if x.shape[-1] == 1 else x[..., c : c + 1]
 
 
-def _held_in_channel(held: Held, c: int) -> Held:
+def _held_in_channel(held: LastKnown, c: int) -> LastKnown:
     def values() -> Array | None:
         known = held()
         return None if known is None else _channel(known, c)
@@ -456,7 +456,7 @@ class RelativeChange(Op):
         """Uniform if no channel is left alone."""
         return ChannelUse(uniform=self.keeps is None)
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Divide the difference by the earlier sample."""
         behind_lags = tuple(slice(lag, None) for lag in self.lags)
         now = x[behind_lags]
@@ -486,6 +486,6 @@ class Crop(Op):
         sides = zip(self.first, self.size, strict=True)
         return tuple(Reach(before=-f, after=f, anchor=f, limit=n) for f, n in sides)
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Return the samples, which are exactly those that the outputs read."""
         return x

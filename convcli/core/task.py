@@ -21,18 +21,20 @@ if TYPE_CHECKING:
     from convcli.core.reach import Reach
     from convcli.signals import Array
 
-# The place of an operation that holds values: its number in the chain; inside branches then the
-# number of the branch, the number in its chain, and so on.
+# An operation that holds values fills a gap with the last known value of each channel. Its place is
+# its number in the chain; inside branches then the number of the branch, the number in its chain,
+# and so on.
 HeldPlace = tuple[int, ...]
 
 # The last known values before some outputs, by the place of the operation that holds them; None if
 # there are none. They can be pickled.
-HeldAfter = dict[HeldPlace, "Array | None"]
+HeldValues = dict[HeldPlace, "Array | None"]
 
-# Gives the value held at a place from before the inputs, None if there is none. It may wait for
+# Looks up the value held at a place from before the inputs, None if there is none. It may wait for
 # another thread, or compute, and is therefore called only if a gap needs it. A computation of
-# outputs returns such a function for those that follow.
-HeldEarlier = Callable[[HeldPlace], "Array | None"]
+# outputs returns such a function for those that follow. `LastKnown` of `core/op.py` is the same for
+# a single place.
+HeldLookup = Callable[[HeldPlace], "Array | None"]
 
 
 def nothing_earlier(_: HeldPlace) -> None:
@@ -40,16 +42,19 @@ def nothing_earlier(_: HeldPlace) -> None:
     return
 
 
-def held_within(earlier: HeldEarlier, number: int, place: HeldPlace) -> Array | None:
+def held_within(earlier: HeldLookup, number: int, place: HeldPlace) -> Array | None:
     """Return the value held at a place in a part: an operation of a chain, or a branch of a group.
 
-    earlier : gives the values of the whole; number : of the part
+    earlier : looks up the values of the whole; number : of the part
     """
     return earlier((number, *place))
 
 
-def held_by_parts(parts: Mapping[int, HeldEarlier]) -> HeldEarlier:
-    """Return what an operation holds whose parts, by their numbers, hold these values."""
+def held_by_parts(parts: Mapping[int, HeldLookup]) -> HeldLookup:
+    """Return the lookup for an operation that consists of numbered parts.
+
+    parts : for each number, the lookup within the part
+    """
 
     def held(place: HeldPlace) -> Array | None:
         number, *place_in_part = place
@@ -58,8 +63,8 @@ def held_by_parts(parts: Mapping[int, HeldEarlier]) -> HeldEarlier:
     return held
 
 
-def held_if_asked(find: Callable[[], HeldEarlier]) -> HeldEarlier:
-    """Return what `find` returns, which is called when the first value is asked for.
+def held_if_asked(find: Callable[[], HeldLookup]) -> HeldLookup:
+    """Return a lookup that calls `find` only when a value is asked for, and then only once.
 
     Only a gap at the very beginning of the next outputs asks.
     """
@@ -105,7 +110,7 @@ class OpTask:
         value
     continuation : of the outputs
     next_input : the first input that the next job is given
-    earlier : gives what the operation holds from before its inputs
+    earlier : looks up what the operation holds from before its inputs
     bounds : the inputs that are complete; an output that reads any other is missing. None where
         windows need not be complete
     """
@@ -118,7 +123,7 @@ class OpTask:
     skipped: int
     continuation: Continuation
     next_input: int
-    earlier: HeldEarlier = nothing_earlier
+    earlier: HeldLookup = nothing_earlier
     bounds: Bounds | None = None
 
     @classmethod

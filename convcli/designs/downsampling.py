@@ -12,7 +12,7 @@ from convcli.core.convolution.resample import STOP_BAND, Interpolation, Resample
 from convcli.core.kernel import Kernel
 from convcli.core.op import Op
 from convcli.core.ops import Convolve, Crop
-from convcli.core.whole import Reduce
+from convcli.core.whole_signal import AdaptivePool
 from convcli.core.windows.order_statistics import Median
 from convcli.core.windows.sliding import Extreme, Nth, SlidingStatistic, WindowFunction
 from convcli.dataclass import dataclass
@@ -50,7 +50,7 @@ MOST_TIMES_FASTER = 1000
 _USUAL_ATTENUATION = 80.0
 
 
-def _every(n: tuple[int, ...], taps: tuple[np.ndarray, ...], *, align: Align) -> Convolve | None:
+def _strided(n: tuple[int, ...], taps: tuple[np.ndarray, ...], *, align: Align) -> Convolve | None:
     """Separable taps, one set per axis, at stride n; None if they change nothing."""
     product = taps[0]
     if len(taps) == 2:
@@ -77,7 +77,7 @@ def downsample(
         _refuse_attenuation(attenuation)
         refuse_huge((6.0 * n) ** 2, f"a factor of {n:,}", "resize:1% asks for a size instead")
         taps = _lanczos(n)
-        return _every((n, n), (taps, taps), align=align)
+        return _strided((n, n), (taps, taps), align=align)
     kernel = _lowpass_between_rates(n, attenuation, signal)
     return Convolve.by(kernel, align, step=(n,))
 
@@ -139,7 +139,7 @@ def _lanczos(n: int) -> Taps:
 @step("resampling", example="stride:4")
 def stride(n: Count, *, signal: Signal, align: Align) -> Convolve | None:
     """Every Nth sample and nothing else: frequencies above the new Nyquist frequency alias."""
-    return _every((n,) * signal.axes, (np.ones(1),) * signal.axes, align=align)
+    return _strided((n,) * signal.axes, (np.ones(1),) * signal.axes, align=align)
 
 
 @step("resampling", example="resample:8000", anti_alias=True)
@@ -450,7 +450,7 @@ def last_pool(n: PoolSize, *, stride: Size | None = None, align: Align) -> Slidi
 
 
 @step("resampling", example="adaptive_avg_pool:4")
-def adaptive_avg_pool(n: Size, *, align: Align) -> Reduce:
+def adaptive_avg_pool(n: Size, *, align: Align) -> AdaptivePool:
     """Means over N (or HxW) parts of equal length of the whole signal: always N outputs.
 
     Needs a first pass over the signal for its length.
@@ -459,37 +459,37 @@ def adaptive_avg_pool(n: Size, *, align: Align) -> Reduce:
 
 
 @step("resampling", example="adaptive_max_pool:4")
-def adaptive_max_pool(n: Size, *, align: Align) -> Reduce:
+def adaptive_max_pool(n: Size, *, align: Align) -> AdaptivePool:
     """Largest values of N (or HxW) parts of equal length of the whole signal: always N outputs."""
     return _adaptive("max", n, align)
 
 
-def _adaptive(statistic: Literal["mean", "max"], n: tuple[int, ...], align: Align) -> Reduce:
+def _adaptive(statistic: Literal["mean", "max"], n: tuple[int, ...], align: Align) -> AdaptivePool:
     if math.prod(n) > MOST_BINS:
         asked = " x ".join(f"{side:,}" for side in n)
         hint = "avg_pool:N and max_pool:N give one output for every N samples"
         raise RequestError(f"at most {MOST_BINS:,} outputs are made, got {asked}", hint=hint)
-    return Reduce(statistic=statistic, bins=n, causal=align == "causal")
+    return AdaptivePool(statistic=statistic, bins=n, causal=align == "causal")
 
 
 @step("resampling", example="global_avg_pool", twice_in_branches=True)
-def global_avg_pool(*, signal: Signal, align: Align) -> Reduce:
+def global_avg_pool(*, signal: Signal, align: Align) -> AdaptivePool:
     """Mean of the whole signal: one output.
 
     In a branch it is the same at every sample: `x - global_avg_pool` has a mean of 0. It then needs
     a first pass over the signal.
     """
-    return Reduce(statistic="mean", bins=(1,) * signal.axes, causal=align == "causal")
+    return AdaptivePool(statistic="mean", bins=(1,) * signal.axes, causal=align == "causal")
 
 
 @step("resampling", example="global_max_pool", twice_in_branches=True)
-def global_max_pool(*, signal: Signal, align: Align) -> Reduce:
+def global_max_pool(*, signal: Signal, align: Align) -> AdaptivePool:
     """Largest value of the whole signal: one output.
 
     In a branch it is the same at every sample: `x / global_max_pool` reaches 1. It then needs a
     first pass over the signal.
     """
-    return Reduce(statistic="max", bins=(1,) * signal.axes, causal=align == "causal")
+    return AdaptivePool(statistic="max", bins=(1,) * signal.axes, causal=align == "causal")
 
 
 # ----------------------------------------------------------------------------------- interpolations

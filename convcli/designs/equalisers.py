@@ -188,8 +188,9 @@ def notch(
     multiple, all as one kernel. The gain at frequency 0 is exactly 1.
     """
     _check_quality(q)
-    below = range(1, min(harmonics, math.ceil(0.5 / frequency)) + 1)
-    multiples = [n * frequency for n in below if n * frequency < 0.5]
+    most = math.ceil(0.5 / frequency)
+    candidates = [n * frequency for n in range(1, min(harmonics, most) + 1)]
+    multiples = [each for each in candidates if each < 0.5]
     note = ""
     if len(multiples) < harmonics:
         limit = describe_frequency(0.5, signal)

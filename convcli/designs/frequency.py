@@ -158,7 +158,7 @@ def _check_attenuation(spec: Specification) -> None:
 
 
 def _check_count(taps: int, gains: tuple[int, ...], method: Method) -> None:
-    """RequestError for a number of taps with which the method cannot make these bands."""
+    """Raise RequestError for a number of taps with which the method cannot make these bands."""
     reason = None
     if gains[-1] == 1:
         reason = "an even number has gain 0 at half the rate"
@@ -172,7 +172,7 @@ def _check_count(taps: int, gains: tuple[int, ...], method: Method) -> None:
 
 
 def _check_width(edges: tuple[float, ...], width: float, signal: Signal) -> None:
-    """RequestError when the transitions leave no band between them."""
+    """Raise RequestError when the transitions leave no band between them."""
     for low, high in pairwise((0.0, *edges, 0.5)):
         room = high - low
         if low == 0 or high == 0.5:

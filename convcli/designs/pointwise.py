@@ -17,10 +17,10 @@ from convcli.core.activations import (
     TimesLogistic,
     TimesNormal,
 )
-from convcli.core.convolution.rounding import Rounding, of_factor
+from convcli.core.convolution.rounding import Rounding, rounding_of_factor
 from convcli.core.one_sample import ActivationOp, Pointwise
 from convcli.core.op_formula import NNCall
-from convcli.core.whole import Normalize
+from convcli.core.whole_signal import Normalize
 from convcli.designs.registry import step
 from convcli.errors import RequestError
 from convcli.signals import Signal
@@ -76,7 +76,7 @@ def relu(*, signal: Signal) -> ActivationOp:
 def leaky_relu(slope: Number = 0.01, *, signal: Signal) -> ActivationOp:
     """x where x >= 0, else SLOPE * x."""
     return _activation(
-        Rectifier(slope), signal, NNCall("leaky_relu", (slope,)), rounding=of_factor(slope)
+        Rectifier(slope), signal, NNCall("leaky_relu", (slope,)), rounding=rounding_of_factor(slope)
     )
 
 
@@ -184,7 +184,7 @@ def gain(factor: Gain, *, signal: Signal) -> Pointwise | None:
     def multiplied(x: Array) -> Array:
         return x * np.asarray(factor, x.dtype)
 
-    amplify = _each(multiplied, signal, of_factor(factor))
+    amplify = _each(multiplied, signal, rounding_of_factor(factor))
     return replace(amplify, factor=factor)
 
 
@@ -200,7 +200,7 @@ def offset(value: Number, *, signal: Signal) -> Pointwise | None:
     def raised(x: Array) -> Array:
         return x + np.asarray(value, x.dtype)
 
-    return _each(raised, signal, of_factor(value), NNCall("add", (value,)))
+    return _each(raised, signal, rounding_of_factor(value), NNCall("add", (value,)))
 
 
 @step("pointwise", example="clip:0,1")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from convcli.core.binding import Bindable, Site
-    from convcli.designs.elsewhere import Answer
+    from convcli.designs.other_names import Answer
     from convcli.signals import LearnedRules, Signal
 
 FamilyName = Literal[
@@ -81,11 +81,11 @@ FAMILIES: dict[FamilyName, Family] = {
 # The names of steps, aliases included, by the module that registers them, in the order in which
 # steps are listed. Only the module of a step that is used is imported.
 MODULES = {
-    "convcli.designs.given": "kernel correlate ir",
+    "convcli.designs.given_taps": "kernel correlate ir",
     "convcli.designs.smoothing": "box sma wma ema gaussian triangle binomial hann savgol",
     "convcli.designs.frequency": "lowpass highpass bandpass bandstop",
     "convcli.designs.equalisers": "peak lowshelf highshelf notch",
-    "convcli.designs.measured": "response",
+    "convcli.designs.measured_response": "response",
     "convcli.designs.analytic": "hilbert envelope",
     "convcli.designs.differences": (
         "diff lag pct_change gradient laplacian laplacian_of_gaussian dog"
@@ -186,7 +186,7 @@ class Step:
         return self.anti_alias or self.keeps_level
 
     @property
-    def hides_length(self) -> bool:
+    def length_follows_frequency(self) -> bool:
         """Whether its taps follow from frequencies, so that their delay may surprise."""
         return self.anti_alias or self.traits.cycles
 
@@ -444,7 +444,7 @@ def find(name: str) -> Step:
 
 def answer_for(name: str) -> Answer:
     """The answer to a name: what stands for that of another program, or a similar name."""
-    from convcli.designs.elsewhere import Answer, answer_by, answer_to, without_affixes
+    from convcli.designs.other_names import Answer, answer_by, answer_to, without_affixes
 
     answer = answer_to(name)
     if answer is not None:

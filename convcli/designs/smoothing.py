@@ -281,7 +281,7 @@ def _polynomial_taps(n: int, order: int, deriv: int) -> Taps:
     at_middle = legendre.legval(0.0, derivatives) / half**deriv
     q, r = np.linalg.qr(basis)
     weights = q @ np.linalg.solve(r.T, at_middle)
-    # The weights are even or odd about the middle; this makes their rounding so, too.
+    # The exact weights are even or odd about the middle; this makes the rounded ones even or odd.
     mirrored = weights[::-1] * (-1) ** deriv
     symmetric = (weights + mirrored) / 2
     return np.asarray(symmetric[::-1], dtype=np.float64)

@@ -109,7 +109,7 @@ def _read_text(path: Place, content: bytes) -> Taps:
 
 
 def content_of(path: Place, *, expected: str, most: int, hint: str) -> bytes:
-    """All bytes of a file. InputError where it cannot be read, as of `opened_named`."""
+    """All bytes of a file. Raises the InputError of `opened_named` where it cannot be read."""
     with opened_named(path, expected=expected, most=most, hint=hint) as (file, _):
         return file.read()
 

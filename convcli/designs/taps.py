@@ -73,7 +73,7 @@ def on_grid(taps: Taps, total: float, *, at: int | None = None) -> Taps:
 
 
 def refuse_huge(count: float, what: str, hint: str) -> None:
-    """RequestError when `what` would need more than MOST_TAPS taps."""
+    """Raise RequestError when `what` would need more than MOST_TAPS taps."""
     if not count <= MOST_TAPS:
         needed = f"{count:,.0f}" if math.isfinite(count) else "infinitely many"
         message = f"{what} needs {needed} taps; at most {MOST_TAPS:,} are computed"

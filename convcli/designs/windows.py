@@ -60,7 +60,7 @@ def _sliding_unless_identity(
 
 
 def _refuse_more(most: int, size: tuple[int, ...]) -> None:
-    """RequestError for a window of more samples than the step takes."""
+    """Raise RequestError for a window of more samples than the step takes."""
     count = math.prod(size)
     if count > most:
         message = f"expected a window of at most {most:,} samples, got {count:,}"

@@ -298,7 +298,7 @@ def _larger_text(some: Sequence[LargerTemplate]) -> str:
 def nothing_found(found: FoundHits) -> ConvcliError:
     """Return the error that says that there are no hits, and how near the best score came.
 
-    RequestError if no input is as large as a template, so that no place was compared.
+    Raises RequestError if no input is as large as a template, so that no place was compared.
     """
     score = found.best_score
     if score is None and found.larger:

@@ -136,6 +136,13 @@ class ReachFacts:
             return text
         return f"{text}, {self.phases} per {self.step}"
 
+    @property
+    def stride_text(self) -> str:
+        """Inputs from one output to the next: `2`, or `1/2` where outputs lie between inputs."""
+        if self.phases == 1:
+            return str(self.step)
+        return f"{self.step}/{self.phases}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TimeReachFacts(ReachFacts):
@@ -289,7 +296,7 @@ class RunFacts:
     found : what a search has found in one of its inputs, before `detection` is made of all
     feature_maps : what the layers of a network make of a part of the input
     failures : with the first of several runs, the inputs that failed
-    alone : with the first of several comparisons, the files of one folder that the other has not
+    alone : with the first of several comparisons, the files that only one of the two folders has
     seconds : how long the run took
     """
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.core.one_sample import OneSample
-from convcli.core.op import Held, Op, Span, nothing_held
+from convcli.core.op import LastKnown, Op, Span, none_known
 from convcli.core.op_formula import NNArithmetic, OpFormula
 from convcli.dataclass import dataclass
 from convcli.layers.onnx.session_nodes import SessionNode, session_node
@@ -41,7 +41,7 @@ class Affine(OneSample):
         """The operation is nothing but its scale and its shift."""
         return self.scale, self.shift
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Multiply by the scale and add the shift of each channel."""
         y: Array = x * self.scale.astype(x.dtype)
         y += self.shift.astype(x.dtype)

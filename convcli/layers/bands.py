@@ -118,7 +118,7 @@ class Band:
 
     @property
     def mirrored(self) -> Band:
-        """The band of the layer that turns derivatives by the outputs into those by the inputs.
+        """The band of the layer that turns the gradient of the outputs into that of the inputs.
 
         Only a layer without strides has one.
         """
@@ -210,12 +210,10 @@ class Band:
         return (count, self.inputs), (along, channel)
 
     def sums(self, rows: Array, outputs: Sizes, x: Array) -> list[tuple[Array, Array]]:
-        """The adjoint of `copies`.
+        """Return views of `rows`, each with the view of `x` that it is added to: both of one shape.
 
-        Pairs of views of one shape, of `rows` and of the places in `x` they are added to.
-
-        Together the pairs take every number of `rows`, (number of rows, taps), to the input that it
-        was copied from.
+        This is the adjoint of `copies`: together the views take every number of `rows`, (number of
+        rows, taps), to the input that it was copied from.
         """
         lead = self._lead(x, outputs)
         parts = rows.reshape(*lead, len(self.lines), self.span * self.inputs)
@@ -240,27 +238,27 @@ class Band:
 
     # --- how many outputs at once ---
 
-    def cost(self, outputs: Sizes, *, leads: bool) -> float:
+    def cost(self, outputs: Sizes, *, learns_first: bool) -> float:
         """Estimate the nanoseconds for one window, forward and backward.
 
         The factors were measured in float32 with AVX2.
 
-        leads : the derivatives by the inputs are not needed
+        learns_first : the gradient with respect to the inputs is not needed
         """
         wide = self.count * self.outputs
         run = self.span * self.inputs
         rate = 46 * wide / (wide + 6) * self.taps / (self.taps + 7)
-        products = (2 if leads else 3) * wide / rate
+        products = (2 if learns_first else 3) * wide / rate
         copied = 0.3 + 10 / run
         added = 0.0
-        if not leads:
+        if not learns_first:
             new_inputs = self.count * self.steps[-1] * self.inputs
             added = 0.8 + 20 / min(run, new_inputs)
         rows_along_last = -(-outputs[-1] // self.count)
         rows = math.prod(outputs[:-1]) * rows_along_last
         return rows * self.taps * (products + copied + added)
 
-    def fastest(self, outputs: Sizes, *, leads: bool, whole: bool = False) -> Band:
+    def fastest(self, outputs: Sizes, *, learns_first: bool, whole: bool = False) -> Band:
         """The band with the cheapest number of outputs at once.
 
         whole : rows must be complete, so that the number divides the outputs
@@ -270,7 +268,7 @@ class Band:
         if whole:
             counts = [count for count in counts if along % count == 0]
         bands = [replace(self, count=count) for count in counts]
-        return min(bands, key=lambda band: band.cost(outputs, leads=leads))
+        return min(bands, key=lambda band: band.cost(outputs, learns_first=learns_first))
 
 
 def channels_of_group(group: int, size: int) -> slice:

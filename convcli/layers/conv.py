@@ -57,7 +57,7 @@ class GroupedLayer(WeightedLayer):
     def untrained(self, channels: int) -> dict[str, Tensor]:
         """The tensors of a layer that gets `channels` channels, all 0.
 
-        RequestError where the text says too little, or the weights are too many to be trained.
+        Raises RequestError where the text says too little, or there are too many weights to train.
         """
         out, size = self._declared(channels)
         shape = self.weight_shape(channels, out, size)
@@ -73,7 +73,7 @@ class GroupedLayer(WeightedLayer):
     def _declared(self, channels: int) -> tuple[int, Sizes]:
         """The output channels and the size.
 
-        RequestError where the text does not say them, or the groups do not divide the channels.
+        Raises RequestError where the text lacks them, or the groups do not divide the channels.
         """
         if self.out is None or self.size is None:
             name = self.call.name
@@ -128,7 +128,7 @@ class ConvLayer(GroupedLayer):
     def _checked(self, tensors: LayerTensors) -> tuple[Tensor, Tensor | None]:
         """The weights and the bias.
 
-        RequestError where they are not those of the layer as written.
+        Raises RequestError where they are not those of the layer as written.
         """
         axes = self.signal.axes
         mismatch = self.call.error(f"{tensors.found}, which is another layer")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from convcli.core.missing import any_missing, hold, known_by
-from convcli.core.op import ChannelUse, Held, NumberUse, Span, nothing_held
+from convcli.core.op import ChannelUse, LastKnown, NumberUse, Span, none_known
 from convcli.core.op_formula import OpFormula, WindowWeights, delay_of_one_sample
 from convcli.core.reach import Reach, aligned_samples
 from convcli.dataclass import dataclass
@@ -141,7 +141,7 @@ class ConvOp(SelfPadding):
         """How the taps lie along axis 0; None where the layer pads its own input."""
         return self.reach[0] if self.at.padding is None else None
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Convolve; NaN in `x` is missing."""
         x = self.within(x)
         held = self.held_within(held)
@@ -152,7 +152,7 @@ class ConvOp(SelfPadding):
         passed = self._aligned(x, y.shape)[..., -1:]
         return np.concatenate([y, passed], axis=-1)
 
-    def _filtered(self, x: Array, first: int, held: Held) -> Array:
+    def _filtered(self, x: Array, first: int, held: LastKnown) -> Array:
         if any_missing(x):
             return self._over_gaps(x, first, held)
         return self._summed(x, first)
@@ -191,7 +191,7 @@ class ConvOp(SelfPadding):
         """The paths that compute the layer, by the arguments of `_path`."""
         return {}
 
-    def _over_gaps(self, x: Array, first: int, held: Held) -> Array:
+    def _over_gaps(self, x: Array, first: int, held: LastKnown) -> Array:
         """Convolve with every gap filled by the last known value.
 
         An output is NaN where no value is known yet.
@@ -243,7 +243,7 @@ def dilated(weights: Tensor, dilation: Sizes) -> Tensor:
     return spaced
 
 
-def _without_last(held: Held) -> Held:
+def _without_last(held: LastKnown) -> LastKnown:
     """The held values of all channels but the last."""
 
     def some() -> Array | None:

@@ -137,8 +137,9 @@ class ShiftedSums(ConvPath):
         for row in range(0, len(y), at_once):
             part = y[row : row + at_once]
             inputs = x[row : row + len(part) + height - 1]
-            shapes = (len(inputs), len(self.matrix), width), (y.shape[2], *part.shape[:2])
-            products, planes = work_arrays(self.dtype, *shapes)
+            rows, columns, out = part.shape
+            of_products = (len(inputs), len(self.matrix), width)
+            products, planes = work_arrays(self.dtype, of_products, (out, rows, columns))
             np.matmul(self.matrix, inputs.transpose(0, 2, 1), out=products)
             self._add(products, planes)
             part[...] = planes.transpose(1, 2, 0)

@@ -132,7 +132,7 @@ class ConvTransposeLayer(GroupedLayer):
     def _without_both(self, after: Sequence[int], added: Sequence[int]) -> tuple[Sizes, Sizes]:
         """Fewer outputs cut off and fewer added, so that one of both is 0 on each axis.
 
-        RequestError if as many are added as runtimes refuse.
+        Raises RequestError if as many are added as runtimes refuse.
         """
         both = [min(pair) for pair in zip(after, added, strict=True)]
         cut = tuple(count - less for count, less in zip(after, both, strict=True))

@@ -74,7 +74,7 @@ class DenseLayer(WeightedLayer):
         graph.channels = len(weights)
 
     def _check_channels(self, site: LayerSite) -> None:
-        """RequestError where a channel would go past the layer, which makes one sample of all."""
+        """Raise RequestError where a channel would bypass the layer, which makes one sample."""
         if site.passed_by == "level":
             raise self.call.error("dense has no place for the level that is added to a change")
         if site.passed_by == "opacity":
@@ -109,7 +109,7 @@ class FlattenLayer(Layer):
     untrainable_hint: ClassVar[str | None] = UNTRAINABLE
 
     def check_next(self, following: list[Layer]) -> None:
-        """RequestError where no dense layer follows."""
+        """Raise RequestError where no dense layer follows."""
         if not following or not following[0].takes_everything:
             raise self.call.error("flatten comes before dense and nowhere else")
 

@@ -18,7 +18,7 @@ from convcli.core.binding import Rules, Site
 from convcli.dataclass import dataclass
 from convcli.designs.registry import Step
 from convcli.errors import RequestError
-from convcli.layers.naming import parse_layers
+from convcli.layers.tensor_names import parse_layers
 from convcli.layers.training.trained import trained_form
 from convcli.planning.arguments import arguments_of
 from convcli.planning.calls import Call
@@ -176,7 +176,7 @@ class Layer(ABC):
         """Return the stages at a place. RequestError where layer, tensors and signal do not fit."""
 
     def check_next(self, following: list[Layer]) -> None:
-        """RequestError where the layer must not come before those that follow."""
+        """Raise RequestError where the layer must not come before those that follow."""
 
     def kernel(self, tensors: LayerTensors) -> Kernel | None:
         """The taps of a layer that is nothing but a filter without a bias; None if it is more."""
@@ -185,7 +185,7 @@ class Layer(ABC):
     def untrained(self, channels: int) -> dict[str, Tensor]:
         """The tensors of a layer that gets `channels` channels, all 0.
 
-        RequestError where the text says too little.
+        Raises RequestError where the text says too little.
         """
         return {}
 

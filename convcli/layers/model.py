@@ -13,8 +13,8 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError, named_first, quoted_text
 from convcli.facts import LayerFacts
 from convcli.layers.layer import LayerTensors, read_layers
-from convcli.layers.naming import parse_layers
 from convcli.layers.network_binder import NetworkBinder, known_channels
+from convcli.layers.tensor_names import parse_layers
 from convcli.planning.describe import reach_facts
 from convcli.signals import ARRAY, LearnedRules, Signal
 from convcli.units import describe_rate, plural
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 On = Literal["levels", "differences"]
 
-# How the task of a perceptron, which is not a filter, begins in the metadata of its file.
-PERCEPTRON_TASK = "stretches"
+# How the task of a dense layer, which is not a filter, begins in the metadata of its file.
+DENSE_TASK = "stretches"
 # Sample axes of the media that a model may have been learned from, and what such signals are
 # called.
 ORIGINS = {"audio": (1, "sound"), "table": (1, "tables"), "image": (2, "pictures")}
@@ -105,7 +105,7 @@ class Model:
     def up_to(self, last: int) -> Model:
         """The model of which the layer of this number, counted from 0, is the last one that runs.
 
-        RequestError for a number of no layer.
+        Raises RequestError for a number of no layer.
         """
         count = len(parse_layers(self.layers))
         if not 0 <= last < count:
@@ -140,7 +140,7 @@ class Model:
     def exported(self, align: Align) -> ExportedGraph:
         """An ONNX file that computes the model.
 
-        RequestError where ONNX has no node for it.
+        Raises RequestError where ONNX has no node for it.
         """
         from convcli.layers.onnx.export import exported_model
 
@@ -232,7 +232,7 @@ class Model:
     def _check_origin(self, signal: Signal) -> None:
         """Refuse a signal of other axes or another rate than the model was learned from."""
         task = self.about.get("task", "")
-        if task.startswith(PERCEPTRON_TASK):
+        if task.startswith(DENSE_TASK):
             what = f"has one weight for each pair of positions in {task}"
             message = f"{self.path} {what}, and is not a filter"
             hint = "what convcli learn makes without --layers dense is one"

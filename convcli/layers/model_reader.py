@@ -11,7 +11,7 @@ from convcli.core.binding import Bindable
 from convcli.designs.registry import step
 from convcli.errors import InputError, RequestError, named_first, quoted_text
 from convcli.layers.model import Model
-from convcli.layers.naming import (
+from convcli.layers.tensor_names import (
     AUTO,
     naming_hint,
     parse_layers,
@@ -94,7 +94,7 @@ def model(path: str, *, layers: str = "", upto: Integer | None = None) -> Bindab
         file carries, if it does, and as changes where it says `on: differences`. One channel in and
         out: every channel of the signal is filtered by itself. Alignment, missing rule and columns
         are those that the file was learned with, unless others are asked for. Raises InputError for
-        a file that is no sane safetensors, RequestError where model and signal do not fit.
+        a file that is no valid safetensors, RequestError where model and signal do not fit.
     """
     found = read_model(named_place(path), layers=layers)
     if upto is None:
@@ -144,7 +144,7 @@ def read_safetensors(path: Place, *, layers: str = "") -> Model:
 def _layers_of(path: Place, file: WeightFile, layers: str) -> tuple[str, str]:
     """The layers as asked for or as the file says, and what of them is guessed; both may be empty.
 
-    RequestError for `auto` where the layers do not follow from the tensors.
+    Raises RequestError for `auto` where the layers do not follow from the tensors.
     """
     text = layers or file.metadata.get("layers") or ""
     if text == AUTO:
@@ -319,8 +319,10 @@ def _scaling(path: Place, text: str | None) -> dict[str, tuple[tuple[float, floa
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         scaling = {}
     pairs = [pair for some in scaling.values() for pair in some]
-    sane = all(math.isfinite(mean) and math.isfinite(unit) and unit > 0 for mean, unit in pairs)
-    if not pairs or not sane:
+    are_valid = all(
+        math.isfinite(mean) and math.isfinite(unit) and unit > 0 for mean, unit in pairs
+    )
+    if not pairs or not are_valid:
         expected = "expected a mean and a unit above 0 for each column in its scaling"
         raise InputError(f"{path}: {expected}, got {quoted_text(text)}")
     return scaling

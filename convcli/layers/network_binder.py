@@ -61,7 +61,7 @@ def network_padding(layers: Iterable[Layer], rules: Rules) -> Literal["chain", "
 def known_channels(model: Model, layers: Sequence[Layer]) -> tuple[int, int] | None:
     """Channels that go into the layers of a model and come out, by its weights.
 
-    None where the weights of no layer say so.
+    None if no layer has weights that tell.
     """
     known = {}
     for number, layer in enumerate(layers):
@@ -192,7 +192,7 @@ class NetworkBinder:
     # --- changes instead of levels ---
 
     def _see_changes(self) -> None:
-        """Put changes in the place of the levels.
+        """Replace the levels by their changes.
 
         The level that a change is added to goes past the network.
         """
@@ -257,7 +257,7 @@ class NetworkBinder:
     def _onto_input(self) -> Op:
         """The operation that adds the input of the network to its output.
 
-        RequestError where the output is aligned with other samples or has other channels.
+        Raises RequestError where the output is aligned with other samples or has other channels.
         """
         model, axes = self.model, self.signal.axes
         if self.done:
@@ -276,7 +276,7 @@ class NetworkBinder:
         return replace(group, keeps=self.signal.alpha if self.passed_by else None)
 
     def _check_keeps_samples(self, chain: Chain) -> None:
-        """RequestError if layers that pad do not make an output for each sample."""
+        """Raise RequestError if layers that pad do not make an output for each sample."""
         if self.rules.edge == "valid" or self.padding == "chain":
             return
         for axis, reach in enumerate(chain.reach):
@@ -393,7 +393,7 @@ def onto_level() -> ConvOp:
 
 
 def refuse_pools(layers: Iterable[Layer]) -> None:
-    """RequestError where a layer would not leave the level as it is."""
+    """Raise RequestError where a layer would not leave the level as it is."""
     for layer in layers:
         if not layer.keeps_level:
             name = layer.call.name

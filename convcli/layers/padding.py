@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import numpy as np
 
 from convcli.core.extend import REPEATING, filler, inside
-from convcli.core.op import ChannelUse, Held, NumberUse, Op, OwnPadding, Span, nothing_held
+from convcli.core.op import ChannelUse, LastKnown, NumberUse, Op, OwnPadding, Span, none_known
 from convcli.core.op_formula import AddedSamples, OpFormula, delay_of_one_sample
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
@@ -169,7 +169,7 @@ class SelfPadding(Op):
         places = [slice(low, n - high) for (low, high), n in sides]
         return x[tuple(places)]
 
-    def held_within(self, held: Held) -> Held:
+    def held_within(self, held: LastKnown) -> LastKnown:
         """Return a function for the held values of the columns that `within` keeps of a picture."""
         if len(self._spare) == 1:
             return held
@@ -214,7 +214,7 @@ class PaddedInput(SelfPadding):
         )
         return OpFormula(delay=delay_of_one_sample(self.reach), text=self.text, added=added)
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Return the input, which has been extended, unchanged."""
         return self.within(x)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from convcli.core.one_sample import OneSample
-from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, nothing_held
+from convcli.core.op import ChannelUse, LastKnown, NumberUse, Op, Span, none_known
 from convcli.core.op_formula import OpFormula, delay_of_one_sample
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
@@ -31,7 +31,7 @@ class ChannelSelection(OneSample):
         """Count the channels that are selected."""
         return len(self.selected)
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Return the selected channels, in the order of `selected`."""
         return x[..., list(self.selected)]
 
@@ -58,7 +58,7 @@ class FirstOutputs(Op):
         """The end of a transposed convolution."""
         return OpFormula(delay=delay_of_one_sample(self.reach), continues_layer=True)
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Return the inputs that have enough others behind them."""
         wanted = [slice(0, stop - start) for start, stop in span]
         return x[tuple(wanted)]

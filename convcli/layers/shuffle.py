@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from convcli.core.op import Held, Op, Span, nothing_held
+from convcli.core.op import LastKnown, Op, Span, none_known
 from convcli.core.op_formula import NNInterleaving, OpFormula, Spread
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
@@ -69,7 +69,7 @@ class InterleavePhases(Op):
         """Count the channels, each of which has all phases."""
         return count // math.prod(self.factors)
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Interleave the phases of all inputs, then cut off what was not asked for."""
         whole = interleaved_phases(x, self.factors)
         wanted = []
@@ -102,7 +102,7 @@ class SplitPhases(Op):
         """Count the channels: a phase of a channel becomes one."""
         return count * math.prod(self.factors)
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Put the phases side by side."""
         return split_phases(x, self.factors)
 
@@ -117,7 +117,7 @@ MOST_TIMES_AS_MANY, MOST_PHASES = 1000, 1 << 16
 
 
 def refuse_growth(ratios: Iterable[tuple[int, int]]) -> None:
-    """RequestError where there are too many outputs for each input.
+    """Raise RequestError where there are too many outputs for each input.
 
     ratios : outputs and the inputs that they are made of, on each axis
     """
@@ -150,7 +150,7 @@ class ScalingLayer(Layer):
             )
 
     def _check_channels(self, site: LayerSite) -> None:
-        """RequestError where a channel would go past the layer, which makes other samples."""
+        """Raise RequestError where a channel would go past the layer, which makes other samples."""
         if site.passed_by == "opacity":
             message = f"{self.call.name} has no place for an opacity"
             raise self.call.error(message, hint="--channels rgb")

@@ -141,7 +141,7 @@ def transposed_ops(
     """The convolution of all phases, and the phases interleaved.
 
     weights : (in, out / groups, taps...); bias : (out,) or None
-    RequestError for a stride or dilation that would take too much memory.
+    Raises RequestError for a stride or dilation that would take too much memory.
     """
     refuse_growth([(axis.stride, 1) for axis in axes])
     _refuse_many_weights(weights, axes)
@@ -183,7 +183,7 @@ def _phases_conv(phases: PhaseWeights, weights: Tensor, bias: Tensor | None) -> 
 
 
 def _refuse_many_weights(weights: Tensor, axes: Sequence[TransposedAxis]) -> None:
-    """RequestError where the weights of all phases are more numbers than are held."""
+    """Raise RequestError where the weights of all phases are more numbers than are held."""
     count = math.prod(weights.shape[:2])
     for axis in axes:
         count *= axis.stride * (-(-axis.taps * axis.dilation // axis.stride) + 1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, nothing_held
+from convcli.core.op import ChannelUse, LastKnown, NumberUse, Op, Span, none_known
 from convcli.core.op_formula import NNRepetition, OpFormula
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
@@ -52,7 +52,7 @@ class RepeatSamples(Op):
         """The repetition in PyTorch and JAX."""
         return OpFormula(delay=super().formula.delay, nn_call=NNRepetition(self.factors))
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Repeat along one axis after the other."""
         for axis, (start, stop) in enumerate(span):
             factor = self.factors[axis]
@@ -173,7 +173,12 @@ def _linear_shares(factor: int) -> FloatArray:
 
 
 def _cubic_shares(factor: int, slope: float) -> FloatArray:
-    """Shares of five neighbouring samples in each of the phases between them, (factor, 5)."""
+    """Shares of five neighbouring samples in each of the phases between them, (factor, 5).
+
+    By cubic convolution (Keys, 1981).
+
+    slope : of the kernel at distance 1
+    """
 
     def kernel(distance: float) -> float:
         if distance < 1:

@@ -65,7 +65,7 @@ def read_metadata(path: Place) -> dict[str, str]:
 
 
 def read_weights(path: Place) -> WeightFile:
-    """Read a safetensors file. InputError if it is not a sane one or holds infinite numbers."""
+    """Read a safetensors file. InputError if it is not valid or holds infinite numbers."""
     with opened_named(path, expected=EXPECTED, most=LARGEST_FILE) as (file, size):
         header = _header(path, size, file)
         metadata = _metadata(path, header.pop(METADATA, {}))
@@ -85,7 +85,7 @@ def _counts(name: str, entry: Any) -> bool:
 
 
 def _bad(path: Place, why: str) -> InputError:
-    return InputError(f"{path}: not a sane safetensors file: {why}", hint=HINT)
+    return InputError(f"{path}: not a valid safetensors file: {why}", hint=HINT)
 
 
 def _header(path: Place, size: int, file: IO[bytes]) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def _check_header_length(path: Place, prefix: bytes, length: int, size: int) -> 
         raise _bad(path, f"it has {len(prefix)} bytes, and the length of the header alone takes 8")
     said = f"header is said to have {length:,} bytes"
     if length > LARGEST_HEADER:
-        raise _bad(path, f"its {said}, and at most {LARGEST_HEADER:,} are sane")
+        raise _bad(path, f"its {said}, and at most {LARGEST_HEADER:,} are read")
     if 8 + length > size:
         raise _bad(path, f"truncated: the {said}, and {size - 8:,} are there")
 

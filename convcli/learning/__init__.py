@@ -6,7 +6,7 @@ its delays (dataset.py). From there, three ways lead to a model file (learned_mo
 * one linear layer, solved from windows of the signals (windows.py, least_squares.py, noise.py);
 * a network (trainable_network.py), trained on mini-batches (train_network.py,
   sampler.py, trainer.py);
-* a dense layer for comparison (perceptron.py).
+* a dense layer for comparison (dense_layer.py).
 
 The errors are compared with those of naive answers (baselines.py).
 """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from convcli.array_types import FloatArray
-    from convcli.core.correlation.solve import Sums
+    from convcli.core.correlation.normal_equations import ProductSums
     from convcli.learning.noise import NoiseEstimate
     from convcli.learning.pairs import Channels
     from convcli.learning.task import Task
@@ -32,7 +32,7 @@ UNCHANGED = "as it is"
 def naive_answers(
     task: Task,
     channels: Channels,
-    train: Sums,
+    train: ProductSums,
     means: ProvisionalMeans,
     identity: FloatArray | None,
 ) -> list[Answer]:
@@ -60,11 +60,11 @@ def naive_answers(
 
 
 def errors_of(
-    answers: Sequence[Answer], noise: NoiseEstimate | None, *, train: Sums, held: Sums
+    answers: Sequence[Answer], noise: NoiseEstimate | None, *, train: ProductSums, held: ProductSums
 ) -> tuple[ErrorFacts, ...]:
     """Root mean squared errors; with a noise estimate, those against the clean signal."""
 
-    def error(sums: Sums, w: FloatArray) -> float:
+    def error(sums: ProductSums, w: FloatArray) -> float:
         clean = sums.error(w)
         if noise is not None:
             clean -= noise.excess(w)
@@ -104,7 +104,7 @@ def _without_means(w: FloatArray, channels: Channels, means: ProvisionalMeans) -
     return w
 
 
-def _best_gain(train: Sums, identity: FloatArray, o: int, means: ProvisionalMeans) -> float:
+def _best_gain(train: ProductSums, identity: FloatArray, o: int, means: ProvisionalMeans) -> float:
     """The gain sum(x y) / sum(x x) of output `o`, from the sums of samples without their means."""
     tap = int(np.argmax(identity))
     n = train.count

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.correlation.in_blocks import BlockCorrelation, largest_lag, precision_for
+from convcli.core.correlation.lags import BlockCorrelation, largest_lag, precision_for
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, OutputError
 from convcli.facts.learning import DelayFacts
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from convcli.array_types import AnyArray, BoolArray, Sizes
-    from convcli.core.correlation.in_blocks import LagCandidate
+    from convcli.core.correlation.lags import LagCandidate
     from convcli.learning.pairs import Pair
     from convcli.learning.task import Task
     from convcli.signals import Array, Signal

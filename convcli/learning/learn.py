@@ -35,8 +35,8 @@ def learn(
 
     layers : None solves for one linear layer, DENSE for a dense layer; other layers are trained
     Raises RequestError if pairs, layers and task do not fit each other or training diverges;
-    InputError if the data are too few, constant, too large, of different lengths, or have no delay
-    that stands out; TrainingStoppedError if a callback stops the training in its first epoch.
+    InputError if the data are too few, constant, too large, of different lengths, or have no
+    delay that stands out; TrainingStoppedError if a callback stops the training in its first epoch.
     """
     callbacks = callbacks or Callbacks()
     check_pairs(pairs, task.delay)
@@ -44,9 +44,9 @@ def learn(
         return learn_filter(task, pairs, callbacks)
     # Networks are imported for those who train one: a filter starts sooner without them.
     if layers.strip() == DENSE:
-        from convcli.learning.perceptron import learn_perceptron
+        from convcli.learning.dense_layer import learn_dense_layer
 
-        return learn_perceptron(task, pairs)
+        return learn_dense_layer(task, pairs)
     from convcli.learning.train_network import train_network
 
     return train_network(task, pairs, layers, training or TrainingOptions(), callbacks)
@@ -55,7 +55,7 @@ def learn(
 def pairs_at_rates(task: Task, pairs: Sequence[Pair], layers: str | None) -> list[Pair]:
     """The pairs, of which those know it whose target has as many samples as the layers make.
 
-    RequestError if the layers cannot be trained.
+    Raises RequestError if the layers cannot be trained.
     """
     if layers is None or layers.strip() == DENSE or task.delay != ():
         return list(pairs)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.correlation.solve import Sums, solve
+from convcli.core.correlation.normal_equations import ProductSums, solve
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.facts.learning import LearningFacts, RidgeFacts
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from convcli.array_types import BoolArray, FloatArray
-    from convcli.core.correlation.solve import Solution
+    from convcli.core.correlation.normal_equations import Solution
     from convcli.facts.learning import ErrorFacts
     from convcli.learning.dataset import DataOrigin, Dataset
     from convcli.learning.noise import NoiseEstimate
@@ -71,8 +71,8 @@ class DatasetSums:
     skipped : number of windows in which a value is missing
     """
 
-    train: Sums
-    held: Sums
+    train: ProductSums
+    held: ProductSums
     means: ProvisionalMeans
     changes: dict[bool, SquaredChanges]
     skipped: int
@@ -94,7 +94,7 @@ class DatasetSums:
         self.skipped += other.skipped
 
 
-def _about(sums: Sums, given: ProvisionalMeans, wanted: ProvisionalMeans) -> Sums:
+def _about(sums: ProductSums, given: ProvisionalMeans, wanted: ProvisionalMeans) -> ProductSums:
     """The sums for samples minus the means `wanted`, from the sums for samples minus `given`.
 
     A window a and its target y become a + d and y + e, and the sums of products follow from those
@@ -118,7 +118,7 @@ def _about(sums: Sums, given: ProvisionalMeans, wanted: ProvisionalMeans) -> Sum
     gram[-1, :-1] = gram[:-1, -1]
     of_shifts = count * e * e
     energy = sums.energy + 2 * e * of_targets + of_shifts
-    return Sums(gram=gram, cross=cross, energy=energy)
+    return ProductSums(gram=gram, cross=cross, energy=energy)
 
 
 def check_weights(task: Task, channels: Channels) -> None:
@@ -154,7 +154,7 @@ def fit_linear(
 def solved_layer(task: Task, origin: DataOrigin, sums: DatasetSums) -> LinearFit:
     """The layer of least squared error by the sums over a dataset.
 
-    InputError if the data are too few, constant or too large to be squared.
+    Raises InputError if the data are too few, constant or too large to be squared.
     """
     solution = _solved(task, origin.channels, sums)
     return _linear_fit(task, origin, sums, solution)
@@ -174,14 +174,14 @@ def unit_sums(
         for pair, lag in zip(dataset.pairs, dataset.lags, strict=True):
             means = ProvisionalMeans()
             stream = WindowStream(PairReader(task, pair), channels, means, lag)
-            sums = {part: Sums.nothing(weights, channels.outputs) for part in (False, True)}
+            sums = {part: ProductSums.nothing(weights, channels.outputs) for part in (False, True)}
             for held_out, some in workers.map(_batch_sums, stream.batches(workers)):
                 sums[held_out].add(some)
                 on_samples(some.count // max(1, channels.shared))
             yield DatasetSums(sums[False], sums[True], means, stream.changes, stream.skipped)
 
 
-def _batch_sums(batch: WindowBatch) -> tuple[bool, Sums]:
+def _batch_sums(batch: WindowBatch) -> tuple[bool, ProductSums]:
     return batch.held_out, batch.sums()
 
 
@@ -239,7 +239,7 @@ def _check_solvable(task: Task, sums: DatasetSums, unknowns: int) -> None:
         )
 
 
-def _is_constant(train: Sums) -> bool:
+def _is_constant(train: ProductSums) -> bool:
     """Whether no input deviates from its mean by more than rounding."""
     power = np.diagonal(train.gram)[:-1]
     power_of_means = np.square(train.gram[-1, :-1]) / max(1, train.count)

@@ -9,7 +9,7 @@ import numpy as np
 from convcli.errors import InputError
 
 if TYPE_CHECKING:
-    from convcli.core.correlation.solve import Sums
+    from convcli.core.correlation.normal_equations import ProductSums
 
 # Sums of squares below this one have lost digits, or are 0.
 LEAST_POWER = 1e-280
@@ -26,7 +26,7 @@ def too_small() -> InputError:
     return InputError("the samples are so small that their squares vanish", hint=_HINT)
 
 
-def are_too_small(sums: Sums) -> bool:
+def are_too_small(sums: ProductSums) -> bool:
     """Whether the inputs are not 0 but the sums of their squares nearly are."""
     power = np.diagonal(sums.gram)[:-1]
     means = sums.gram[-1, :-1]

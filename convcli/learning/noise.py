@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from convcli.array_types import FloatArray
-    from convcli.core.correlation.solve import Sums
+    from convcli.core.correlation.normal_equations import ProductSums
 
 # With fewer than four windows for each weight, the spread of eigenvalues is no longer known.
 WIDEST_SPREAD = 0.5
@@ -64,7 +64,7 @@ class NoiseEstimate:
 
 
 def estimate_noise(
-    asked: float | Literal["auto"] | None, train: Sums, w: FloatArray, identity: FloatArray
+    asked: float | Literal["auto"] | None, train: ProductSums, w: FloatArray, identity: FloatArray
 ) -> NoiseEstimate:
     """White noise of a blind filter with weights `w`, as given or estimated from its windows.
 

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.correlation.solve import Sums
+from convcli.core.correlation.normal_equations import ProductSums
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError, quoted_text
 from convcli.facts.learning import DelayFacts
@@ -205,8 +205,8 @@ class SumsFile:
             def array(name: str, *shape: int) -> Any:
                 return _checked_array(self.path, archive, f"{number}/{name}", shape, np.float64)
 
-            def sums_of(part: str) -> Sums:
-                return Sums(
+            def sums_of(part: str) -> ProductSums:
+                return ProductSums(
                     gram=array(f"{part}/gram", weights + 1, weights + 1),
                     cross=array(f"{part}/cross", weights + 1, outputs),
                     energy=array(f"{part}/energy", outputs),
@@ -380,7 +380,7 @@ def merged_model(files: Sequence[SumsFile], ridge: float | None) -> LearnedModel
     """The filter of least squared error by the sums of all files.
 
     ridge : its strength; None takes that of the files, which may be the best of several
-    RequestError for sums of different tasks or of one unit twice; InputError as of learning.
+    Raises RequestError for sums of different tasks or of one unit twice; InputError as in learning.
     """
     places = _unit_places(files)
     if not places:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.correlation.solve import Sums, sums_over
+from convcli.core.correlation.normal_equations import ProductSums, sums_over
 from convcli.layers.phases import split_phases
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from convcli.signals import Array
 
 
-def strided_sums(x: Array, y: Array, shape: Sizes, step: Sizes) -> Sums:
+def strided_sums(x: Array, y: Array, shape: Sizes, step: Sizes) -> ProductSums:
     """The sums over the windows at 0, step, 2 * step, ... on each axis, and their targets.
 
     x, y : as `sums_over` takes them, with a target for every window
@@ -36,7 +36,9 @@ def strided_sums(x: Array, y: Array, shape: Sizes, step: Sizes) -> Sums:
 
     sums = sums_over(split_phases(inputs, step), targets, blocks)
     kept = [*_places_of_taps(x.shape[-1], shape, step), len(sums.gram) - 1]
-    return Sums(gram=sums.gram[np.ix_(kept, kept)], cross=sums.cross[kept], energy=sums.energy)
+    return ProductSums(
+        gram=sums.gram[np.ix_(kept, kept)], cross=sums.cross[kept], energy=sums.energy
+    )
 
 
 def _taps_of_phases(shape: Sizes, step: Sizes) -> Sizes:

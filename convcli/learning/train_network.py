@@ -96,7 +96,7 @@ def scale_signals(
     separate : standardise every channel, as the model file will say. Otherwise all channels are
         divided by one factor, which the weights at that end of the network can take up, so that
         the network reads and makes samples in their own units.
-    phases : so many channels of the targets are samples of one channel, which have one scale
+    phases : number of target channels that are samples of one channel, and share its scale
     Raises InputError if nothing can be trained on, or the inputs are constant or too large.
     """
     inputs, constant = _scale_of([(each.x, each.train) for each in signals], separate=separate)

@@ -164,7 +164,7 @@ def with_target_rates(text: str, task: Task, pairs: Sequence[Pair]) -> list[Pair
 
 
 def _check_whole_rate(chain: Chain, made: Sequence[Fraction]) -> None:
-    """RequestError if layers that pad make fewer or more samples than a target has."""
+    """Raise RequestError if layers that pad make fewer or more samples than a target has."""
     for axis, rate in enumerate(made):
         wanted = int(CHECKED_LENGTH * rate)
         count = chain.count(axis, CHECKED_LENGTH)
@@ -181,7 +181,7 @@ def _training_rules(task: Task, signal: Signal) -> Rules:
 
 
 def _untrained(text: str, signal: Signal, channels: int, rules: Rules) -> UntrainedNetwork:
-    """The layers that `text` says, for signals of one kind with so many channels."""
+    """The network of the layers in `text`, for a signal like this with `channels` channels."""
     names = tuple(str(number) for number in range(1, channels + 1))
     inputs = replace(
         signal, shape=(None,) * signal.axes, channels=names, alpha=None, full_scale=1.0

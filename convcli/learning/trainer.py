@@ -329,7 +329,7 @@ class Trainer:
 
 
 def _errors(worker: Worker, target: Array, weights: Array) -> Array:
-    """The errors of the outputs of a worker, in the place of the targets."""
+    """The errors of the outputs of a worker, in place of the targets."""
     error = np.subtract(worker.forward(), target, out=target)
     error *= weights
     return error

@@ -17,7 +17,7 @@ from convcli.learning.strided_sums import strided_sums
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.core.correlation.solve import Sums
+    from convcli.core.correlation.normal_equations import ProductSums
     from convcli.learning.pairs import Channels, PairReader
     from convcli.running.workers import Workers
     from convcli.signals import Array
@@ -51,7 +51,7 @@ class WindowBatch:
     step: tuple[int, ...]
     shared: bool
 
-    def sums(self) -> Sums:
+    def sums(self) -> ProductSums:
         """Sums of products over the windows."""
         if not self.shared:
             return strided_sums(self.x, self.y, self.shape, self.step)

@@ -29,7 +29,7 @@ def open_output(
 ) -> Iterator[Path | BinaryIO]:
     """Open the place of a result; None is standard output.
 
-    replace, aside : as of `atomic`
+    replace, aside : see `atomic`
 
     Standard output and devices are yielded as open streams, a file or an object as the path of a
     temporary file that becomes `path` at the end. A sink that gets a `Path` may seek and reopen it,

@@ -58,7 +58,7 @@ def open_store(place: RemotePlace) -> StoredObject:
 
 
 def open_bucket(place: RemotePlace) -> Any:
-    """The store of the bucket of a place. RequestError as of `open_store`."""
+    """The store of the bucket of a place. Raises the RequestError of `open_store`."""
     if not place.bucket:
         raise RequestError(f"{place} names no bucket", hint=f"{place.scheme}://bucket/key")
     if _UNSENT.search(str(place)):

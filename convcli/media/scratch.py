@@ -27,7 +27,7 @@ def scratch(folder: Path | None = None, *, buffering: int = -1) -> tuple[BinaryI
     On systems that have files without a name it has none, so that even a SIGKILL leaves nothing.
 
     folder : where it takes room; None for that of temporary files
-    buffering : as of `open`
+    buffering : see `open`
     """
     import tempfile
 

@@ -68,7 +68,7 @@ def _matched_parameters(
 
 def _hint_for_key(call: Call, argument: Argument, key: str, names: list[str]) -> str | None:
     """The hint for the name of a parameter that is misspelt, or another program's; else None."""
-    from convcli.designs.elsewhere import LONE_VALUES
+    from convcli.designs.other_names import LONE_VALUES
 
     near = nearest(key, names)
     if near is not None:

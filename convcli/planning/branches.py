@@ -208,7 +208,7 @@ class _BoundGroup:
         for steps in self.steps:
             for bound in steps:
                 yield from bound.stage.warnings
-                if bound.step.hides_length:
+                if bound.step.length_follows_frequency:
                     from convcli.planning.describe import delay_warnings
 
                     yield from delay_warnings(bound, self.site.rules)
@@ -235,7 +235,7 @@ def _refuse_pools_of_signal(steps: list[BoundStep], *, of_columns: bool) -> None
         why = "the filters of columns go from row to row"
         hint = "a run of its own, as in -c COLUMN, takes it: one before or after this one in a pipe"
     for bound in steps:
-        pool = bound.stage.reduces
+        pool = bound.stage.pool
         if pool is not None:
             outputs = plural(math.prod(pool.bins), "output")
             made = f"{outputs} for the whole signal"

@@ -401,7 +401,7 @@ def delay_warnings(step: BoundStep, rules: Rules) -> Iterator[str]:
         return
     # The user may have chosen the length of the filter, or the least delay.
     asked_for = step.values.get("taps") is not None or step.values.get("phase") == "minimum"
-    if not step.step.hides_length or asked_for:
+    if not step.step.length_follows_frequency or asked_for:
         return
     delay = step_facts(step).delay
     every = step.ops[0].reach[0].step if step.ops else 1

@@ -20,7 +20,7 @@ def read_group(reader: FilterReader, start: int, first: WrittenOperand) -> Branc
     """Read a stage up to its end: branches and their formulas, or a number in parentheses.
 
     start : where the stage begins; first : its first operand, which has been read
-    RequestError where the stage does not read the signal.
+    Raises RequestError where the stage does not read the signal.
     """
     return _GroupReader(reader, start, first).read()
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LONGEST_RECIPE = 1 << 20
-# A chain in parentheses within parentheses, and so on, at most so deep.
+# How deep chains in parentheses may be nested.
 DEEPEST = 16
 # Recipes that are read for one FILTER.
 MOST_RECIPES = 500
@@ -81,7 +81,7 @@ def parse_recipe(path: Path, within: _RecipesRead | None = None) -> tuple[Call, 
     if len(text) > LONGEST_RECIPE:
         message = f"recipe {path} is longer than {LONGEST_RECIPE:,} characters"
         raise InputError(f"{message}; expected a step a line")
-    # Spaces in the place of comments keep every step at its place in the text.
+    # Spaces in place of comments keep every step at its place in the text.
     code = re.sub(_QUOTE_OR_COMMENT, _quote_or_spaces, text)
     if not code.strip():
         raise RequestError(f"recipe {path} holds no step")

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from convcli.designs import answer_for, find, is_step
-from convcli.designs.elsewhere import ELSEWHERE, LONE_VALUES, answer_to
+from convcli.designs.other_names import ELSEWHERE, LONE_VALUES, answer_to
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:

@@ -293,7 +293,7 @@ def _refuse_endless_reach(steps: Sequence[BoundStep]) -> None:
     chain: list[BoundStep] = []
     for step in steps:
         chain.append(step)
-        if step.stage.reduces is not None:
+        if step.stage.pool is not None:
             _refuse_endless_chain(chain)
             chain = []
     _refuse_endless_chain(chain)
@@ -400,7 +400,7 @@ def chain_of(steps: Sequence[BoundStep], signal: Signal) -> Chain:
 
 def _reduces(step: BoundStep) -> bool:
     """Whether the step reduces the whole signal to a few numbers."""
-    return step.stage.reduces is not None
+    return step.stage.pool is not None
 
 
 def bind(call: Call, signal: Signal, rules: Rules, *, in_branch: bool = False) -> list[BoundStep]:
@@ -436,7 +436,7 @@ def _step_of(call: Call, signal: Signal, rules: Rules) -> Step:
     try:
         return find(call.name)
     except RequestError as error:
-        from convcli.designs.elsewhere import answer_to
+        from convcli.designs.other_names import answer_to
 
         place = None if answer_to(call.name) else unspaced_operator(call.name)
         operand = call.name[:place]
@@ -448,7 +448,7 @@ def _step_of(call: Call, signal: Signal, rules: Rules) -> Step:
 
 def _hint_for_unknown(call: Call, signal: Signal, rules: Rules) -> str:
     """The hint for an unknown step: a step with values that this signal can be filtered by."""
-    from convcli.designs.elsewhere import answer_by
+    from convcli.designs.other_names import answer_by
 
     answer = answer_for(call.name)
     values = call.text.partition(":")[2].strip()

@@ -90,7 +90,11 @@ def _one_after_the_other(parts: Sequence[Array]) -> Array:
     if len(parts) == 1:
         return parts[0]
     values = max(part.shape[1] for part in parts)
-    return np.concatenate([np.repeat(part, values // part.shape[1], axis=1) for part in parts])
+    repeated = []
+    for part in parts:
+        times = values // part.shape[1]
+        repeated.append(np.repeat(part, times, axis=1))
+    return np.concatenate(repeated)
 
 
 def _extremes_of_each(fold: np.ufunc, parts: Sequence[Array]) -> Array:
@@ -198,7 +202,7 @@ class OutlineCollector:
             self._add_line(channel, line, bins, starts)
 
     def _make_room(self, length: int) -> None:
-        """Merge bins until they hold so many samples."""
+        """Merge bins until all bins together can hold `length` samples."""
         while length > self.capacity * self.per_bin:
             self._add_waiting()
             self._merge_bins()

@@ -39,8 +39,8 @@ STEP = 0.1
 # Samples beyond this are drawn like it; full scale is 1.
 MOST_OUTSIDE_SCALE = 1e9
 STEPS_OF_BLOCK = 4
-# Of a sound longer than this many seconds, parts all over it are measured: each one block, and
-# together so many seconds.
+# Of a sound longer than LONGEST_WHOLE seconds, parts all over it are measured. Each part is one
+# block, and together they last SECONDS_OF_PARTS.
 LONGEST_WHOLE = 60.0
 SECONDS_OF_PARTS = 20.0
 # The frequency and the quality of the high-pass of the K filter.
@@ -306,10 +306,12 @@ def _audible(x: Array) -> Array:
 
 
 def _loudness_of(power: float) -> float:
+    """The loudness in LUFS of a weighted mean square (ITU-R BS.1770-5, annex 1)."""
     return -0.691 + 10 * math.log10(power)
 
 
 def _power_of(loudness: float) -> float:
+    """The weighted mean square of a loudness in LUFS."""
     return float(10 ** ((loudness + 0.691) / 10))
 
 
@@ -318,7 +320,7 @@ def channel_gains(channels: int, speakers: tuple[int, ...] = ()) -> FloatArray:
 
     A surround pair alone is at 110 degrees, and counts as at the side.
 
-    speakers : of each channel, as in `Signal`; empty for the usual ones of so many channels
+    speakers : of each channel, as in `Signal`; empty for the usual ones of this number of channels
     """
     speakers = speakers or speakers_of(usual_mask(channels), channels)
     has_sides = any(speaker & SIDE_PAIR for speaker in speakers)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from convcli.report.batch import failed_lines
 from convcli.report.figures import delay_is_constant, design_figures
-from convcli.report.lost import lost_texts
+from convcli.report.loss_sentences import lost_texts
 from convcli.report.rendering import render_page
 from convcli.report.sections import (
     MOST_DESIGNS,

@@ -101,7 +101,9 @@ def _with_taps_that_fit(run: RunFacts) -> Iterator[StepFacts]:
     drawn = list(run.steps)
     if run.chain is not None:
         drawn.append(run.chain)
-    room = MOST_NUMBERS - sum(np.size(vars(step)[name]) for step in drawn for name in curves)
+    room = MOST_NUMBERS
+    for step in drawn:
+        room -= sum(np.size(vars(step)[name]) for name in curves)
     for step in run.steps:
         if len(step.weights) > room:
             note = f"weights left out: {len(step.weights):,} taps do not fit into a report"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from convcli.report.batch import FAILURE_COLUMNS, MOST_LISTED, failure_rows
 from convcli.report.embedded import data_uri
 from convcli.report.figures import Figure
-from convcli.report.lost import lost_texts
+from convcli.report.loss_sentences import lost_texts
 from convcli.report.page import page_asset
 from convcli.report.sections import (
     MOST_DRAWN,

@@ -43,8 +43,8 @@ LAST_PART = 0.95
 MOST_LETTERS = 4
 # Texts of more letters on the left axis need the wide margin.
 MOST_LETTERS_BARE = 5
-# A text on an axis shows at least and at most so many digits. Of texts with more letters on the
-# left axis, the label has what they have in common.
+# The least and the most digits of a number on an axis. If the texts of the left axis have more than
+# MOST_LETTERS_LEFT letters, what they have in common moves into the label of the axis.
 LEAST_DIGITS, MOST_DIGITS, MOST_LETTERS_LEFT = 6, 15, 8
 # On an axis with a number of this size, those from the other on are written with a prefix.
 LARGE_NUMBERS, SHORT_NUMBERS = 10_000, 1_000
@@ -94,7 +94,8 @@ class Axis:
         largest = max(map(abs, ticks), default=0.0)
         closest = min((b - a for a, b in pairwise(ticks)), default=0.0)
         if closest > 0 and largest / closest >= 10 ** (LEAST_DIGITS - 1):
-            digits = min(MOST_DIGITS, math.ceil(math.log10(largest / closest)) + 1)
+            digits = math.ceil(math.log10(largest / closest)) + 1
+            digits = min(digits, MOST_DIGITS)
             return [f"{value:.{digits}g}" for value in ticks]
         # All numbers of an axis have the same form: 500, 1k, 10k, not 1000 beside 10k.
         least = SHORT_NUMBERS if largest >= LARGE_NUMBERS else LARGE_NUMBERS
@@ -512,7 +513,8 @@ class Graph:
 
         outlines = []
         for low, high in zip(self._pieces(trace.points), self._pieces(trace.upper), strict=True):
-            outlines.append(_line_path(np.concatenate([high, low[::-1]])) + "Z")
+            around = np.concatenate([high, low[::-1]])
+            outlines.append(_line_path(around) + "Z")
         yield f'<path class="band {trace.style}" d="{"".join(outlines)}"/>'
 
 

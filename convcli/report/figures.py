@@ -102,7 +102,8 @@ def bin_places(outline: OutlineFacts, unit: float) -> FloatArray:
 def axis_place(outline: OutlineFacts, position: float) -> float:
     """Where a position in samples of the input lies on the axis of an outline."""
     edges = bin_edges(outline)
-    share = (position - outline.start + outline.spacing / 2) / (outline.per_bin * outline.spacing)
+    from_begin = position - outline.start + outline.spacing / 2
+    share = from_begin / (outline.per_bin * outline.spacing)
     number = min(max(0, math.floor(share)), len(edges) - 2)
     within = min(max(0.0, share - number), 1.0)
     return edges[number] + within * (edges[number + 1] - edges[number])

@@ -165,4 +165,5 @@ def _unit_bytes(values: Any) -> Any:
     import numpy as np
 
     shown = values[..., :3] if values.shape[-1] >= 3 else values[..., :1]
-    return np.rint(255 * np.clip(np.nan_to_num(shown), 0, 1)).astype(np.uint8)
+    known = np.clip(np.nan_to_num(shown), 0, 1)
+    return np.rint(255 * known).astype(np.uint8)

@@ -108,15 +108,8 @@ def _field_size(axis: ReachFacts) -> int:
 
 
 def _spacing_text(axes: Sequence[ReachFacts]) -> str:
-    """The stride of each axis as `2 x 3`, a fraction where outputs lie between inputs."""
-    texts = []
-    for axis in axes:
-        text = f"{axis.step}"
-        if axis.phases != 1:
-            text = f"{axis.step}/{axis.phases}"
-        texts.append(text)
-    # Equal strides of both axes are shown once.
-    return " x ".join(dict.fromkeys(texts))
+    """The strides of the axes as `2 x 3`; equal ones are shown once."""
+    return " x ".join(dict.fromkeys(axis.stride_text for axis in axes))
 
 
 def _has_fields(layers: Sequence[LayerFacts]) -> bool:
@@ -205,7 +198,8 @@ def _kernel_grid(weights: Any) -> Any:
     made, read = weights.shape[:2]
     if weights.ndim == 4:
         tiles = weights.reshape(made * read, *weights.shape[2:])
-        return montage(tiles, min(made * read, read * max(1, MOST_KERNELS // read)))
+        rows = max(1, MOST_KERNELS // read)
+        return montage(tiles, min(made, rows) * read)
     gaps = np.full((made, read, 1), np.nan)
     lines = np.concatenate([weights, gaps], axis=2).reshape(made, -1)
     return lines[:, :-1]

@@ -258,7 +258,8 @@ def _spectrum_figures(sides: Sequence[Side]) -> Iterator[Figure]:
 def _spectrum_axes(curves: Sequence[Sequence[Pair]]) -> tuple[Axis, Axis]:
     """Axes for some spectra: from 20 Hz on, and 100 dB down at most."""
     highest = max(points[-1][0] for points in curves)
-    lowest = max(20.0, min(points[0][0] for points in curves))
+    first = min(points[0][0] for points in curves)
+    lowest = max(20.0, first)
     levels = [level for points in curves for _, level in points]
     top = max(levels)
     bottom = max(min(levels), top - 100)

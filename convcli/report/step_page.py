@@ -12,7 +12,7 @@ from convcli.units import plural
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from convcli.facts import LayerFacts, ReachFacts, StepFacts
+    from convcli.facts import LayerFacts, StepFacts
 
 LAYER_COLUMNS = ("", "layer", "parameters", "channels", "stride so far", "reach so far")
 # The columns of words; columns of numbers are aligned to the right.
@@ -81,13 +81,8 @@ def _layer_lines(layers: Sequence[LayerFacts]) -> Iterator[str]:
 def _layer_row(place: int, layer: LayerFacts) -> tuple[str, ...]:
     stride, reach = "", WHOLE_SIGNAL
     if layer.reach is not None:
-        strides = [_stride_text(axis) for axis in layer.reach]
-        stride = "x".join(dict.fromkeys(strides))
+        stride = "x".join(dict.fromkeys(axis.stride_text for axis in layer.reach))
         # The spacing of the outputs has a column of its own.
         unspaced = [replace(axis, step=1, phases=1) for axis in layer.reach]
         reach = reach_text(unspaced)
     return (str(place), layer.text, number(layer.parameters), str(layer.channels), stride, reach)
-
-
-def _stride_text(axis: ReachFacts) -> str:
-    return str(axis.step) if axis.phases == 1 else f"{axis.step}/{axis.phases}"

@@ -98,7 +98,7 @@ def _branch_equations(stage: StageFacts, x: str, y: str, limit: int) -> Iterator
 
 
 def _combined_text(stage: StageFacts, results: Sequence[str]) -> str:
-    """What a group combines, with the result of each branch in the place of its steps."""
+    """What a group combines, with the result of each branch in place of its steps."""
     text = visible(stage.text)
     done = 0
     for branch, result in zip(stage.branches, results, strict=True):

@@ -56,7 +56,8 @@ def _months(low: float, high: float, step: int) -> Iterator[float]:
     month = (start.year * 12 + start.month - 1) // step * step
     while month < 9999 * 12:
         year, rest = divmod(month, 12)
-        moment = (datetime(max(1, year), rest + 1, 1, tzinfo=UTC) - _EPOCH).total_seconds()
+        since_epoch = datetime(max(1, year), rest + 1, 1, tzinfo=UTC) - _EPOCH
+        moment = since_epoch.total_seconds()
         if moment > high:
             return
         if moment >= low:

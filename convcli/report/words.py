@@ -57,7 +57,7 @@ def number(value: float | None) -> str:
 
 
 def duration_text(seconds: float, digits: int) -> str:
-    """Format a duration with so many digits, a long one in whole seconds: `0.25 s`, `1,234 s`."""
+    """Format a duration to `digits` digits, a long one in whole seconds: `0.25 s`, `1,234 s`."""
     if round(seconds) >= 10**digits:
         return f"{seconds:,.0f} s"
     return f"{seconds:.{digits}g} s"

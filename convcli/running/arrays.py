@@ -376,7 +376,7 @@ def _place_of(name: str, names: list[str], numeric: list[int]) -> int:
 
 
 def _with_new_columns(kept: Any, read: list[int], made: _Filtered) -> Any:
-    """Rows of a DataFrame with the outputs in the place of the columns that were read."""
+    """Rows of a DataFrame with the outputs in place of the columns that were read."""
     others = [place for place in range(kept.shape[1]) if place not in read]
     result = kept.iloc[:, others].copy()
     first = min(read)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from convcli.array_types import AnyArray, BoolArray, IntArray
-    from convcli.core.blocks import Share
-    from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
+    from convcli.core.blocks import ParallelMap
+    from convcli.core.task import HeldLookup, HeldPlace, HeldValues
     from convcli.running.geometry import Geometry
     from convcli.running.jobs import SignalBlock
     from convcli.running.past import Followings
@@ -145,7 +145,7 @@ class InterleavedSignals:
     def _advance_by(
         self, starts: Mapping[bytes, SignalStart], known: Callable[[IntArray], IntArray]
     ) -> list[Job]:
-        """Take in the first samples after a part; `known` is as of `_advance`."""
+        """Take in the first samples after a part; for `known` see `_advance`."""
         if not starts:
             return []
         samples = [start.samples for start in starts.values()]
@@ -281,7 +281,7 @@ class InterleavedSignals:
             batch=self._held,
         )
 
-    def _held_before(self, signals: IntArray) -> HeldEarlier:
+    def _held_before(self, signals: IntArray) -> HeldLookup:
         """Count a job of the batch; return the function of the values held before its signals."""
         if self._held is None:
             return nothing_earlier
@@ -339,8 +339,8 @@ class _InterleavedJob(Job):
     signals: IntArray
     batch: _HeldBatch | None
 
-    def _run(self, share: Share) -> SignalBlock:
-        y = self._compute(share)
+    def _run(self, parallel_map: ParallelMap) -> SignalBlock:
+        y = self._compute(parallel_map)
         if self.batch is not None:
             held = {place: self._held(place) for place in self.chain.held_places}
             self.batch.store(self.signals, held)
@@ -515,7 +515,7 @@ class _HeldBatch:
         held[known] = values[signals[known]]
         return held.reshape(-1)
 
-    def store(self, signals: IntArray, held: HeldAfter) -> None:
+    def store(self, signals: IntArray, held: HeldValues) -> None:
         """Remember what the operations hold in some signals after a job of the batch."""
         self._wait_for_earlier()
         for place, values in held.items():

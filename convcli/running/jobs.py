@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.blocks import OutputTask, one_after_another
+from convcli.core.blocks import OutputTask, serial_map
 from convcli.core.extend import joined_rows
 from convcli.core.missing import any_missing
 from convcli.core.task import nothing_earlier
@@ -17,9 +17,9 @@ from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
     from convcli.array_types import BoolArray, IntArray
-    from convcli.core.blocks import Share
+    from convcli.core.blocks import ParallelMap
     from convcli.core.chain import Chain
-    from convcli.core.task import HeldEarlier, HeldPlace
+    from convcli.core.task import HeldLookup, HeldPlace
     from convcli.running.geometry import JobPlace
     from convcli.signals import AnyRows, Array
 
@@ -63,25 +63,25 @@ class Job:
     place: JobPlace
     parts: list[Array]
     rows: AnyRows
-    earlier: HeldEarlier = nothing_earlier
-    _held: HeldEarlier = nothing_earlier
+    earlier: HeldLookup = nothing_earlier
+    _held: HeldLookup = nothing_earlier
     _finished: Event = field(default_factory=Event)
 
-    def run(self, share: Share = one_after_another) -> SignalBlock:
+    def run(self, parallel_map: ParallelMap = serial_map) -> SignalBlock:
         """Compute the outputs of the job.
 
-        share : computes the blocks of a large job in several threads
+        parallel_map : computes the blocks of a large job in several threads
         """
         try:
             # Infinity and NaN are answers here, not accidents. NumPy keeps this setting for each
             # thread.
             with np.errstate(all="ignore"):
-                return self._run(share)
+                return self._run(parallel_map)
         finally:
             self.release()
 
-    def _run(self, share: Share) -> SignalBlock:
-        y = self._compute(share)
+    def _run(self, parallel_map: ParallelMap) -> SignalBlock:
+        y = self._compute(parallel_map)
         return self._block(y, self._became_missing(y))
 
     def _block(self, y: Array, became_missing: BoolArray | None) -> SignalBlock:
@@ -106,7 +106,7 @@ class Job:
             counts = counts if counts is None else counts[order]
         return SignalBlock(self.group, y, rows, counts)
 
-    def _compute(self, share: Share) -> Array:
+    def _compute(self, parallel_map: ParallelMap) -> Array:
         task = OutputTask(
             chain=self.chain,
             x=self._inputs(),
@@ -115,7 +115,7 @@ class Job:
             earlier=self.earlier,
             bounds=self.place.bounds,
         )
-        y, self._held = task.in_blocks(share)
+        y, self._held = task.in_blocks(parallel_map)
         return y
 
     def _inputs(self) -> Array:
@@ -176,7 +176,7 @@ class Job:
 
 
 def _rows_here(rows: AnyRows) -> BoolArray | None:
-    """Mark the rows of the part; None if all are."""
+    """Mark the rows that lie in the part; None if all do."""
     if isinstance(rows, range) or (rows.min() > ROW_BEFORE and rows.max() < ROW_AFTER):
         return None
     here: BoolArray = (rows > ROW_BEFORE) & (rows < ROW_AFTER)
@@ -189,7 +189,7 @@ class JobBatch:
 
     complete : when the jobs are done, all outputs aligned with rows before this one are known
     kept : whether the outputs are wanted, and not only the values that the jobs hold
-    last_for_now : as of `Block`
+    last_for_now : see `Block`
     """
 
     jobs: list[Job]
@@ -197,10 +197,10 @@ class JobBatch:
     kept: bool = True
     last_for_now: bool = False
 
-    def run(self, share: Share = one_after_another) -> BatchOutputs:
-        """Compute the outputs of every job; `share` is as of `Job.run`."""
+    def run(self, parallel_map: ParallelMap = serial_map) -> BatchOutputs:
+        """Compute the outputs of every job; for `parallel_map` see `Job.run`."""
         try:
-            blocks = [job.run(share) for job in self.jobs]
+            blocks = [job.run(parallel_map) for job in self.jobs]
             kept = [block for block in blocks if self.kept and len(block.x)]
             return BatchOutputs(kept, self.complete)
         finally:

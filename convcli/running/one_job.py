@@ -105,5 +105,8 @@ def _is_one_block(chain: Chain, place: JobPlace) -> bool:
     sides = [stop for _, stop in place.span]
     if not all(sides):
         return False
-    rows = chain.block_rows
-    return rows is None or (sides[0] <= rows and sides[1] <= chain.block_columns(place.ends[1]))
+    block_rows = chain.block_rows
+    if block_rows is None:
+        return True
+    rows, columns = sides
+    return rows <= block_rows and columns <= chain.block_columns(place.ends[1])

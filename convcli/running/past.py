@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from convcli.core.chain import Chain
     from convcli.core.in_time.reach import Stamps
-    from convcli.core.task import HeldAfter, HeldEarlier, HeldPlace
+    from convcli.core.task import HeldLookup, HeldPlace, HeldValues
     from convcli.running.jobs import SignalName
     from convcli.signals import Array, PartSource
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 # Samples of a signal that are held before old ones are given up.
 MOST_GROWN = 1 << 12
 
-# So many of the first samples of a signal are gathered before they are looked at, and then twice as
-# many.
+# Number of first samples of a signal that are gathered before they are looked at; it doubles after
+# each look.
 FIRST_LOOK = 16
 
 
@@ -59,13 +59,13 @@ class Beginning:
     lengths: Sequence[int] = ()
     width: int = 1
     pasts: Pasts | None = None
-    held: HeldAfter | None = None
+    held: HeldValues | None = None
     ends: bool = True
     following: Followings | None = None
     bins: Mapping[SignalName, Sequence[int]] = field(default_factory=dict)
 
     @property
-    def earlier(self) -> HeldEarlier:
+    def earlier(self) -> HeldLookup:
         """Gives the values held from before a single signal; nothing is held at its true start."""
         if self.held is not None:
             return self.held.get

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from convcli.array_types import IntArray
+    from convcli.core.adaptive_bins import AdaptiveBins
     from convcli.core.op import Measure
-    from convcli.core.reduction import Reduction
-    from convcli.core.task import HeldAfter
-    from convcli.core.whole import Reduce
+    from convcli.core.task import HeldValues
+    from convcli.core.whole_signal import AdaptivePool
     from convcli.planning.plan import BoundStep, Plan
     from convcli.running.jobs import BatchOutputs, JobBatch, SignalBlock, SignalName
     from convcli.running.past import Followings
@@ -93,7 +93,7 @@ def run_part(
     threads: int | None = None,
     tail: int = 0,
     known: KnownElsewhere,
-) -> tuple[RunCounts, HeldAfter | None]:
+) -> tuple[RunCounts, HeldValues | None]:
     """Filter one part of a signal into `sink`; close neither.
 
     tail : outputs go on for this many samples past the end of the signal
@@ -177,7 +177,7 @@ class KnownElsewhere:
     """
 
     measures: Sequence[SignalMeasures] = ()
-    held: HeldAfter | None = None
+    held: HeldValues | None = None
     following: Followings | None = None
     bins: BinsBegun = field(default_factory=dict)
 
@@ -264,7 +264,7 @@ class _Reader:
 class _Loop:
     """One run: the steps of the plan are filtered in sections.
 
-    A step that reduces the whole signal to a few bins ends a section; the next section begins with
+    An adaptive pool of the whole signal ends a section; the next section begins with
     the bins.
     """
 
@@ -365,11 +365,11 @@ class _Loop:
         section: list[BoundStep] = []
         arrivals: Pass = self.reader.arrivals
         for step in self.plan.steps:
-            reduce = step.stage.reduces
-            if reduce is None:
+            pool = step.stage.pool
+            if pool is None:
                 section.append(step)
                 continue
-            bins = self._reduced(section, step, reduce, arrivals)
+            bins = self._pooled(section, step, pool, arrivals)
             arrivals = partial(_bins_again, bins)
             section = []
             tail = 0
@@ -400,7 +400,7 @@ class _Loop:
         self._scheduled = scheduler
 
     @property
-    def held_after(self) -> HeldAfter | None:
+    def held_after(self) -> HeldValues | None:
         """The values held after the last output; None if unknown. It may take a computation."""
         return None if self._scheduled is None else self._scheduled.held_after
 
@@ -423,7 +423,7 @@ class _Loop:
 
     def _run(self, batch: JobBatch) -> BatchOutputs:
         """Run a batch; threads without a batch of their own help with its blocks."""
-        return batch.run(self.workers.share)
+        return batch.run(self.workers.nested_map)
 
     def _run_and_encode(
         self, batch: JobBatch
@@ -481,8 +481,8 @@ class _Loop:
         parts = ({block.group: measure.of_block(block.x)} for block in blocks)
         return joined_measures(measure, parts)
 
-    def _reduced(
-        self, section: list[BoundStep], step: BoundStep, reduce: Reduce, arrivals: Pass
+    def _pooled(
+        self, section: list[BoundStep], step: BoundStep, pool: AdaptivePool, arrivals: Pass
     ) -> list[tuple[Block, AnyRows]]:
         """Return the bins of each signal as blocks for the next section.
 
@@ -494,21 +494,21 @@ class _Loop:
         blocks = _blocks_of_results(self._counted(results, section))
         length = step.before.shape[0]
         if length is None or self.plan.rules.edge == "valid":
-            reductions = _reductions_of_gathered(reduce, blocks)
+            bins_of_signals = _bins_of_gathered(pool, blocks)
         else:
-            reductions = _reductions_of_known_length(reduce, blocks, length)
-        for reduction in reductions.values():
-            self._check_bins(reduction)
-        return _as_arrivals(reductions)
+            bins_of_signals = _bins_of_known_length(pool, blocks, length)
+        for bins in bins_of_signals.values():
+            self._check_bins(bins)
+        return _as_arrivals(bins_of_signals)
 
-    def _check_bins(self, reduction: Reduction) -> None:
-        expected = reduction.shape[0]
-        bins = reduction.reduce.bins[0]
-        if reduction.seen != expected:
-            raise InputError(f"the signal ended after {reduction.seen} of {expected} samples")
-        if self.plan.signal.medium.carries_cells and bins > expected:
+    def _check_bins(self, bins: AdaptiveBins) -> None:
+        expected = bins.shape[0]
+        count = bins.pool.bins[0]
+        if bins.seen != expected:
+            raise InputError(f"the signal ended after {bins.seen} of {expected} samples")
+        if self.plan.signal.medium.carries_cells and count > expected:
             raise RequestError(
-                f"a table of {expected} rows cannot get {bins}",
+                f"a table of {expected} rows cannot get {count}",
                 hint=f"ask for at most {expected}",
             )
 
@@ -527,50 +527,50 @@ def _blocks_of_results(results: Iterable[BatchOutputs]) -> Iterator[SignalBlock]
         yield from result.blocks
 
 
-def _reductions_of_known_length(
-    reduce: Reduce, blocks: Iterable[SignalBlock], length: int
-) -> dict[SignalName, Reduction]:
-    """Reduce signals of `length` samples block by block."""
-    # Few runs reduce the whole signal.
-    from convcli.core.reduction import Reduction
+def _bins_of_known_length(
+    pool: AdaptivePool, blocks: Iterable[SignalBlock], length: int
+) -> dict[SignalName, AdaptiveBins]:
+    """Pool signals of `length` samples block by block."""
+    # Few runs pool the whole signal.
+    from convcli.core.adaptive_bins import AdaptiveBins
 
-    reductions: dict[SignalName, Reduction] = {}
+    bins_of_signals: dict[SignalName, AdaptiveBins] = {}
     for block in blocks:
         if 0 in block.x.shape:  # nothing is left of the signal
             continue
-        reduction = reductions.get(block.group)
-        if reduction is None:
-            reduction = Reduction(reduce, (length, *block.x.shape[1:-1]))
-            reductions[block.group] = reduction
-        reduction.add(block.x, block.rows)
-    return reductions
+        bins = bins_of_signals.get(block.group)
+        if bins is None:
+            bins = AdaptiveBins(pool, (length, *block.x.shape[1:-1]))
+            bins_of_signals[block.group] = bins
+        bins.add(block.x, block.rows)
+    return bins_of_signals
 
 
-def _reductions_of_gathered(
-    reduce: Reduce, blocks: Iterable[SignalBlock]
-) -> dict[SignalName, Reduction]:
-    """Gather signals of unknown length, then reduce them."""
+def _bins_of_gathered(
+    pool: AdaptivePool, blocks: Iterable[SignalBlock]
+) -> dict[SignalName, AdaptiveBins]:
+    """Gather signals of unknown length, then pool them."""
     gathered: dict[SignalName, list[SignalBlock]] = defaultdict(list)
     for block in blocks:
         gathered[block.group].append(block)
-    reductions = {}
+    bins_of_signals = {}
     for parts in gathered.values():
         length = sum(len(part.x) for part in parts)
-        reductions.update(_reductions_of_known_length(reduce, parts, length))
-    return reductions
+        bins_of_signals.update(_bins_of_known_length(pool, parts, length))
+    return bins_of_signals
 
 
-def _as_arrivals(reductions: dict[SignalName, Reduction]) -> list[tuple[Block, AnyRows]]:
+def _as_arrivals(bins_of_signals: dict[SignalName, AdaptiveBins]) -> list[tuple[Block, AnyRows]]:
     """Return the bins of all signals in one block, as if they had been read."""
-    if not reductions:
+    if not bins_of_signals:
         return []
-    results = [reduction.result() for reduction in reductions.values()]
-    if ALL in reductions:
+    results = [bins.result() for bins in bins_of_signals.values()]
+    if ALL in bins_of_signals:
         return [(Block(y), rows) for y, rows in results]
     lengths = [len(rows) for _, rows in results]
-    names = [name for name in reductions if name is not None]
+    names = [name for name in bins_of_signals if name is not None]
     codes = np.repeat(np.arange(len(results)), lengths)
     groups = Groups(names, codes)
-    y = np.concatenate([bins for bins, _ in results])
+    y = np.concatenate([some for some, _ in results])
     rows: Rows = np.concatenate([some for _, some in results])
     return [(Block(y, groups), rows)]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from convcli.core.chain import Chain
-    from convcli.core.task import HeldAfter
+    from convcli.core.task import HeldValues
     from convcli.running.chains import ChainOfEachSignal
     from convcli.running.interleaved import InterleavedSignals
     from convcli.running.jobs import BatchOutputs, Job, SignalName
@@ -146,7 +146,7 @@ class Scheduler:
         return {group: stream.bins_begun for group, stream in self._streams.items()}
 
     @property
-    def held_after(self) -> HeldAfter | None:
+    def held_after(self) -> HeldValues | None:
         """The values that the next job of a single signal holds; None for interleaved signals."""
         stream = self._streams.get(ALL)
         return None if stream is None else stream.held_after

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from convcli.array_types import IntArray
     from convcli.core.extend import Extent
     from convcli.core.in_time.reach import Stamps
-    from convcli.core.task import HeldAfter, HeldEarlier
+    from convcli.core.task import HeldLookup, HeldValues
     from convcli.running.geometry import Geometry
     from convcli.running.jobs import SignalName
     from convcli.signals import AnyRows, Array, SignalPast, SignalStart
@@ -64,7 +64,7 @@ class Stream:
         self.patience = patience
         self.with_rows = with_rows
         self.outputs_done = 0
-        self.earlier: HeldEarlier = nothing_earlier
+        self.earlier: HeldLookup = nothing_earlier
         self._ended = False
         self._buffer = _SampleBuffer()
         # Samples and outputs before those that are filtered here.
@@ -162,7 +162,7 @@ class Stream:
         return tuple(begun - before for begun, before in counts)
 
     @property
-    def held_after(self) -> HeldAfter | None:
+    def held_after(self) -> HeldValues | None:
         """The values that the next job holds, once the last one has run; None if unknown."""
         if self.earlier is nothing_earlier:
             return {}

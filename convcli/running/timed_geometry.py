@@ -163,7 +163,8 @@ class TimedGeometry(Geometry):
 
     def _read_before(self, k: int) -> int:
         """The number after the last sample that output `k` reads."""
-        return int(self.chain.needs(0, k, k + 1)[0][1])
+        _, high = self.chain.needs(0, k, k + 1)[0]
+        return int(high)
 
     def oldest_needed(self, done: int, n: int) -> int:
         """Return the first sample that must be kept after `done` outputs."""

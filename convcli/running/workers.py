@@ -101,7 +101,7 @@ class Workers:
         yield from map(function, alone)
         yield from _results(under_way)
 
-    def share(self, function: Callable[[A], B], items: Sequence[A]) -> list[B]:
+    def nested_map(self, function: Callable[[A], B], items: Sequence[A]) -> list[B]:
         """Return the result of a function for each item, in order.
 
         Work that `map` runs may call this. Its thread computes the items, and threads that would

@@ -87,7 +87,7 @@ class FrameGrid:
 
 
 def common_cell(cells: Sequence[int | None]) -> int | None:
-    """The cell of several operations, each with a `cell` as of `Op`; None if one of them is None.
+    """The common cell of operations with these cells (`Op.cell`); None if one of them is None.
 
     It is the longest: grids are laid so that all cells end where the longest ones do.
     """

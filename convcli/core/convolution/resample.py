@@ -13,7 +13,7 @@ from convcli.core.convolution import kaiser
 from convcli.core.convolution.convolve import correlate_valid
 from convcli.core.convolution.polyphase import AxisTaps, PhaseTaps, polyphase_along
 from convcli.core.missing import any_missing, hold, seen_so_far
-from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, nothing_held
+from convcli.core.op import ChannelUse, LastKnown, NumberUse, Op, Span, none_known
 from convcli.core.op_formula import OpFormula
 from convcli.core.reach import Reach
 from convcli.dataclass import dataclass
@@ -192,7 +192,7 @@ class Resample(Op):
         """Return the resampler under the rules of a run."""
         return replace(self, missing=missing, exact=exact)
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """The outputs of `span` from samples or stored numbers."""
         if not any_missing(x):
             return self._resampled(x, self.table, span)
@@ -224,7 +224,7 @@ class Resample(Op):
         mean: Array = np.divide(sums, share, out=np.full_like(sums, np.nan), where=known)
         return mean
 
-    def _over_held(self, x: Array, span: Span, held: Held) -> Array:
+    def _over_held(self, x: Array, span: Span, held: LastKnown) -> Array:
         """The sums with each gap filled by the last known value; NaN where no value is known."""
         filled = hold(x, held)
         unknown = np.isnan(filled)
@@ -237,7 +237,7 @@ class Resample(Op):
             y[~self._known_so_far(x, span, held)] = np.nan
         return y
 
-    def _known_so_far(self, x: Array, span: Span, held: Held) -> BoolArray:
+    def _known_so_far(self, x: Array, span: Span, held: LastKnown) -> BoolArray:
         """Mark the outputs, (outputs, channels), that have a value in their window or before it."""
         begins_with_gap = np.isnan(x[0]).any()
         earlier = held() if begins_with_gap else None

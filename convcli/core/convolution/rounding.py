@@ -36,7 +36,7 @@ LARGEST_WHOLE = 1 << 24
 
 
 @np.errstate(over="ignore")
-def of_taps(taps: FloatArray, divisor: float) -> Rounding:
+def rounding_of_taps(taps: FloatArray, divisor: float) -> Rounding:
     """Return the rounding class of a convolution with these taps."""
     are_whole = np.array_equal(taps, np.rint(taps))
     parts = 1 if are_whole else BINARY
@@ -49,13 +49,13 @@ def of_taps(taps: FloatArray, divisor: float) -> Rounding:
     return "rounded"
 
 
-def of_factor(factor: float) -> Rounding:
+def rounding_of_factor(factor: float) -> Rounding:
     """Return the rounding class of a multiplication by this number, or an addition of it."""
-    return of_taps(np.array([factor]), 1.0)
+    return rounding_of_taps(np.array([factor]), 1.0)
 
 
-def outside_of(rounding: Rounding) -> Rounding:
-    """Return the rounding class of an operation that computes with the results of another one."""
+def rounding_around(rounding: Rounding) -> Rounding:
+    """Return the rounding class of an operation around one of this class."""
     return "rounded" if rounding == "refined" else rounding
 
 

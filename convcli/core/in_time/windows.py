@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.in_time.reach import BinReach, BinTracker, TimeReach, TimeTracker
-from convcli.core.op import ChannelUse, Held, NumberUse, Op, OpTimes, nothing_held
+from convcli.core.op import ChannelUse, LastKnown, NumberUse, Op, OpTimes, none_known
 from convcli.core.windows.ragged import RaggedWindows
 from convcli.dataclass import dataclass
 
@@ -99,7 +99,7 @@ class TimeWindows(_StatisticInTime):
             stage = replace(stage, notices=(text,))
         return (stage,)
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Compute the statistic of each window."""
         windows = self._windows(x, span)
         own = np.arange(*span[0]) - windows.first
@@ -126,7 +126,7 @@ class CalendarPool(_StatisticInTime):
         bins = (self.window.bins,)
         return OpTimes(in_time=True, bins=bins, tracker=tracker, bound=self._bound)
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Compute the statistic of each bin."""
         windows = self._windows(x, span)
         return self._without_gaps(self.statistic(windows), windows)

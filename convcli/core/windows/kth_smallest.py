@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from convcli.array_types import IntArray
+    from convcli.array_types import BoolArray, IntArray
     from convcli.signals import Array
 
 
@@ -94,8 +94,8 @@ class LookedUpWindows(OrderedWindows):
             rest = rest - zeros * is_one
             rank = 2 * rank + is_one
             ones_start = zeros_before[-1]
-            low = np.where(is_one, low - zeros_low + ones_start, zeros_low)
-            high = np.where(is_one, high - zeros_high + ones_start, zeros_high)
+            low = _place_on_next_level(low, zeros_low, ones_start, is_one)
+            high = _place_on_next_level(high, zeros_high, ones_start, is_one)
         return self._values[rank]
 
     def counts_of_own(self) -> tuple[IntArray, IntArray]:
@@ -119,9 +119,19 @@ class LookedUpWindows(OrderedWindows):
             is_one = bit_of_rank == 1
             count += (zeros_high - zeros_low) * is_one
             ones_start = zeros_before[-1]
-            low = np.where(is_one, low - zeros_low + ones_start, zeros_low)
-            high = np.where(is_one, high - zeros_high + ones_start, zeros_high)
+            low = _place_on_next_level(low, zeros_low, ones_start, is_one)
+            high = _place_on_next_level(high, zeros_high, ones_start, is_one)
         return np.where(beyond, self._stops - self._starts, count)
+
+
+def _place_on_next_level(
+    place: IntArray, zeros: IntArray, ones_start: int, is_one: BoolArray
+) -> IntArray:
+    """Where the ranks before a place that have the wanted bit end on the next level.
+
+    zeros : ranks before the place whose bit is 0; ones_start : where ranks with the bit 1 begin
+    """
+    return np.where(is_one, place - zeros + ones_start, zeros)
 
 
 def _levels(ranks: IntArray) -> Iterator[IntArray]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from convcli.core.convolution.convolve import mean_valid
 from convcli.core.missing import any_missing
-from convcli.core.op import ChannelUse, Held, NumberUse, Op, Span, nothing_held
+from convcli.core.op import ChannelUse, LastKnown, NumberUse, Op, Span, none_known
 from convcli.core.op_formula import OpFormula
 from convcli.core.reach import Reach, aligned_samples
 from convcli.core.windows.deviations import windows_holding
@@ -161,7 +161,7 @@ class SlidingStatistic(Op):
         """Return the statistic under the rules of a run; it is always exact."""
         return replace(self, missing=missing)
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Compute the statistic of the windows; it is missing where the rule says so."""
         if is_stored(x):
             y = self.function.of_stored(x, self.size, self.step)

@@ -101,9 +101,9 @@ class ChannelsFirst:
         # Names of values that have the channels last, and of those that have them first.
         self._last: set[str] = set()
         self._first: set[str] = set()
-        # Names of values in the order of the file, which a Reshape has made.
+        # Names of values that a Reshape has made, with the axes in the order of the file.
         self._reshaped: set[str] = set()
-        # Those of them whose channels are last, and the names with the channels first.
+        # Names of reshaped values with the channels last, to the names with the channels first.
         self._turned: dict[str, str] = {}
         self._rewriters: dict[str, Callable[[Node], Node]] = {
             "LayerNormalization": self._normalised,

@@ -86,7 +86,7 @@ class OnnxGraph:
     def up_to(self, number: int) -> OnnxGraph:
         """The graph whose result is the output of the node of this number, counted from 0.
 
-        RequestError for a number of no node.
+        Raises RequestError for a number of no node.
         """
         if not 0 <= number < len(self.nodes):
             message = f"upto={number}: {self.path} has {len(self.nodes)} nodes, counted from 0"
@@ -95,7 +95,7 @@ class OnnxGraph:
 
 
 def read_graph(path: Place) -> OnnxGraph:
-    """Read an ONNX file. InputError if it is not a sane one with one input and one output."""
+    """Read an ONNX file. InputError if it is not valid, with one input and one output."""
     try:
         import onnx
         from google.protobuf.message import DecodeError
@@ -117,17 +117,17 @@ def read_graph(path: Place) -> OnnxGraph:
         return replace(graph, align=_alignment(model))
     except (DecodeError, onnx.checker.ValidationError) as error:
         first_line, _, _ = str(error).strip().partition("\n")
-        raise _insane_graph(path, first_line[:200]) from None
+        raise _invalid_graph(path, first_line[:200]) from None
     except UnicodeDecodeError:
-        raise _insane_graph(path, "it holds names that are not UTF-8") from None
+        raise _invalid_graph(path, "it holds names that are not UTF-8") from None
 
 
-def _insane_graph(path: Place, why: str) -> InputError:
-    return InputError(f"{path}: not a sane ONNX file: {why or 'it cannot be parsed'}")
+def _invalid_graph(path: Place, why: str) -> InputError:
+    return InputError(f"{path}: not a valid ONNX file: {why or 'it cannot be parsed'}")
 
 
 def _refuse_flat_softmax(path: Place, model: Any, rank: int) -> None:
-    """RequestError for a softmax of all axes from one on, as operator sets before 13 have it.
+    """Raise RequestError for a softmax of all axes from one on, as operator sets before 13 have it.
 
     rank : the number of axes
     """
@@ -155,7 +155,7 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
     """The graph of a parsed file. InputError if it is not a network of one input and one output."""
     if len(graph.node) > MOST_NODES:
         count = f"{len(graph.node):,} nodes"
-        raise _insane_graph(path, f"it has {count}; at most {MOST_NODES:,} are run")
+        raise _invalid_graph(path, f"it has {count}; at most {MOST_NODES:,} are run")
     constants = {tensor.name: _array(path, tensor.name, tensor) for tensor in graph.initializer}
     signal = _only_input(path, graph, constants)
     dimensions = signal.type.tensor_type.shape.dim
@@ -184,7 +184,7 @@ def _graph_of(path: Place, graph: Any) -> OnnxGraph:
 
 
 def _check_dimensions(path: Place, count: int) -> None:
-    """InputError unless an input of so many dimensions is a signal along one axis or two."""
+    """Raise InputError unless an input of `count` dimensions is a signal along one axis or two."""
     if count not in {3, 4}:
         raise InputError(
             f"{path}: its input has {count} dimensions; expected (batch, channels, samples...) "
@@ -249,7 +249,7 @@ def _constant(path: Place, node: Any, attributes: Mapping[str, Any]) -> Constant
     for name in ("value", "value_float", "value_floats", "value_int", "value_ints"):
         if name in attributes:
             return _numbers(np.asarray(attributes[name]))
-    raise _insane_graph(path, f"the Constant {quoted_text(node.name)} is not an array of numbers")
+    raise _invalid_graph(path, f"the Constant {quoted_text(node.name)} is not an array of numbers")
 
 
 def _attribute(path: Place, attribute: Any) -> Any:
@@ -274,12 +274,14 @@ def _array(path: Place, name: str, tensor: Any) -> Constant:
     try:
         array = numpy_helper.to_array(tensor)
     except KeyError:
-        raise _insane_graph(path, f"the tensor {called} is of a type that does not exist") from None
+        raise _invalid_graph(
+            path, f"the tensor {called} is of a type that does not exist"
+        ) from None
     except (ValueError, TypeError, RuntimeError):
         why = f"the tensor {called} has not as many numbers as its shape says"
-        raise _insane_graph(path, why) from None
+        raise _invalid_graph(path, why) from None
     if array.dtype.kind not in "fiub":
-        raise _insane_graph(path, f"the tensor {called} holds no numbers")
+        raise _invalid_graph(path, f"the tensor {called} holds no numbers")
     numbers = _numbers(array)
     if not np.isfinite(numbers).all():
         raise InputError(f"{path}: {called} is not finite")
@@ -304,7 +306,7 @@ def read_external_numbers(path: Place, graph: Any, *, most: int) -> None:
 
     most : the largest size of such a file, and of all numbers together
 
-    InputError for a file that is not in the same folder, or does not hold the numbers.
+    Raises InputError for a file that is not in the same folder, or does not hold the numbers.
     """
     total = 0
     for tensor in graph.initializer:

@@ -42,7 +42,7 @@ def folded_constant(
 
 
 def _check_size(shape: Sequence[int], inputs: Sequence[Constant]) -> None:
-    """ValueError for a result that is larger than each input and than `MOST_FOLDED` numbers."""
+    """Raise ValueError for a result larger than each input and than `MOST_FOLDED` numbers."""
     most = max(MOST_FOLDED, *(each.size for each in inputs))
     if math.prod(shape) > most:
         raise ValueError

@@ -116,7 +116,7 @@ class OnnxModel:
     def _delay(self, chain: Chain) -> tuple[Op, ...]:
         """The delay that aligns each output with the newest sample that it reads.
 
-        RequestError for a graph that pads: its last outputs would be aligned with no sample.
+        Raises RequestError for a graph that pads: its last outputs would be aligned with no sample.
         """
         ahead = chain.look_ahead(0)
         if ahead <= 0:
@@ -157,7 +157,7 @@ class OnnxModel:
             raise RequestError(message, hint=hint)
 
     def _check_lengths(self, signal: Signal) -> None:
-        """RequestError where sizes that the graph computes do not fit the lengths of the signal."""
+        """Raise RequestError where computed sizes of the graph do not fit the signal's lengths."""
         multiples = self._graph_values.multiple
         for length, multiple in zip(signal.shape, multiples, strict=True):
             if multiple == 1 or (length is not None and length % multiple == 0):

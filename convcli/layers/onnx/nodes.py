@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.core.one_sample import OneSample
-from convcli.core.op import Complete, Held, Op, Span, nothing_held
+from convcli.core.op import Complete, LastKnown, Op, Span, none_known
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.layers.conv_op import ConvOp
@@ -57,7 +57,8 @@ def _conv_node(place: NodePlace) -> Ops:
 def _product_node(place: NodePlace) -> Ops:
     """The product of a matrix with the channels of each sample, which is a convolution of one tap.
 
-    RequestError for a matrix as the second factor, and for pictures: these multiply along samples.
+    Raises RequestError for a matrix as the second factor, and for pictures: both multiply along
+    samples.
     """
     matrix = place.constants.get(place.node.inputs[0])
     if matrix is None or place.axes != 1 or matrix.ndim != 2 or matrix.size == 0:
@@ -164,7 +165,7 @@ class AcrossChannels(OneSample):
         """Count the channels that come out."""
         return self.made or count
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Apply the function; an output is missing where a channel that it reads is."""
         y = self.function(x)
         return y.astype(x.dtype, copy=False)
@@ -237,7 +238,7 @@ def _argmax_node(place: NodePlace) -> Ops:
 
 
 def _check_axis(place: NodePlace, *, default: int) -> None:
-    """RequestError for a node that goes along samples."""
+    """Raise RequestError for a node that goes along samples."""
     axis = place.attribute("axis", default)
     if axis % (place.axes + 2) != 1:
         raise place.error("goes along samples, not along channels, and sees the whole signal")
@@ -252,7 +253,8 @@ def _normalization_node(place: NodePlace) -> Ops:
     def normalised(x: Array) -> Array:
         centred = x - x.mean(axis=-1, keepdims=True)
         variance = np.square(centred).mean(axis=-1, keepdims=True)
-        y: Array = centred / np.sqrt(variance + least) * scale + added
+        deviation = np.sqrt(variance + least)
+        y: Array = centred / deviation * scale + added
         return y
 
     return (AcrossChannels(function=normalised, axes=place.axes),)
@@ -272,12 +274,21 @@ def _no_operation(_: NodePlace) -> Ops:
 
 
 def _cast_node(place: NodePlace) -> Ops:
+    """Nothing between types of floating numbers; conditions of what becomes them."""
     from onnx import TensorProto
 
+    kind = place.attribute("to", TensorProto.FLOAT)
     floats = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
-    if place.attribute("to", TensorProto.FLOAT) not in floats:
-        raise place.error("only a cast between floating point types changes nothing here")
+    if kind == TensorProto.BOOL:
+        return place.pointwise(_condition)
+    if kind not in floats:
+        raise place.error("casts to floating point types and to conditions are known")
     return ()
+
+
+def _condition(x: Array) -> Array:
+    """1 where x is not 0, else 0; NaN where it is missing."""
+    return np.where(np.isnan(x), x, (x != 0).astype(x.dtype))
 
 
 NODES: dict[str, Callable[[NodePlace], Ops]] = {
@@ -295,7 +306,7 @@ NODES: dict[str, Callable[[NodePlace], Ops]] = {
 def operations_of(place: NodePlace) -> Ops:
     """The operations of a node with one input that is not a constant.
 
-    RequestError for a node that is not known, or with arguments that are not.
+    Raises RequestError for a node that is not known, or with arguments that are not.
     """
     if place.node.kind not in NODES:
         raise not_local_error(place.path, place.node)

@@ -201,7 +201,7 @@ def _resize_factors(place: NodePlace) -> tuple[int, ...]:
 def _factors_of_sizes(place: NodePlace) -> Tensor | None:
     """The shape that a Resize makes, divided by the shape of its input; None where it is left out.
 
-    RequestError where that is not the same for inputs of several lengths.
+    Raises RequestError where that is not the same for inputs of several lengths.
     """
     sizes = place.sizes_of(3)
     if sizes is None:

@@ -158,7 +158,7 @@ class GraphValues:
     def _add_rearranged(self, node: Node) -> None:
         """Add the numbers of a value in another order; they may be channels and samples again.
 
-        RequestError for an order that is not known.
+        Raises RequestError for an order that is not known.
         """
         made = []
         for checked, before in enumerate(self._arrangements(node.inputs[0])):

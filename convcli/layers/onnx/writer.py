@@ -142,7 +142,7 @@ class OnnxWriter:
         return ExportedGraph(model.SerializeToString(), description)
 
     def model(self, channels: int, description: str = "") -> Any:
-        """Return the graph as a model of `onnx`; arguments as of `encoded`."""
+        """Return the graph as a model of `onnx`; for the arguments see `encoded`."""
         from onnx import TensorProto, helper, numpy_helper
 
         if not self.nodes:

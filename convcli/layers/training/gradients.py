@@ -48,7 +48,7 @@ class Worker:
         """What computes each layer, with the arrays for batches of this size."""
         found = []
         channels = self.net.channels
-        leads = True
+        learns_first = True
         shared = True  # the first layer gets the windows themselves
         for place in places:
             arrays = BatchShape(
@@ -58,13 +58,13 @@ class Worker:
                 first=tuple(low for low, _ in place.made),
                 channels=channels,
                 dtype=dtype,
-                leads=leads,
+                learns_first=learns_first,
                 shared=shared,
             )
             found.append(place.layer.for_batches(arrays))
             shared = place.layer.reads_its_outputs
             channels = place.layer.output_channels(channels)
-            leads = leads and not place.layer.parameters
+            learns_first = learns_first and not place.layer.parameters
         return found
 
     def load(self, numbers: Vector) -> None:
@@ -81,7 +81,7 @@ class Worker:
 
     @property
     def output_gradient(self) -> Array:
-        """Where the derivatives of the loss by the outputs are written before `backward`."""
+        """The gradient with respect to the outputs, to be written before `backward`."""
         return self.dy[self._wanted]
 
     def backward(self) -> Vector:

@@ -150,9 +150,9 @@ class LayerStack:
         found: list[PlacedLayer] = []
         wanted: Span = tuple((0, count) for count in outputs)
         for number, layer in reversed(list(enumerate(self.layers))):
-            leads = not any(earlier.parameters for earlier in self.layers[:number])
+            learns_first = not any(earlier.parameters for earlier in self.layers[:number])
             counts = span_lengths(wanted)
-            fitted = layer.fitted(counts, leads=leads)
+            fitted = layer.fitted(counts, learns_first=learns_first)
             made = _of_lengths(wanted, fitted.rounded(counts))
             wanted = fitted.needs(made)
             found.append(PlacedLayer(fitted, wanted, made))

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from convcli.signals import Array
 
 Vector = FloatArray
-# The parameters of a layer, or the derivatives by them, by name: views that are changed in place.
+# The parameters of a layer, or the derivatives with respect to them, by name: views that are
+# changed in place.
 Tensors = Mapping[str, Vector]
 
 
@@ -50,7 +51,8 @@ class BatchShape:
     given, made : samples of a window on each axis that the layer gets and makes; channels : that it
         gets
     first : the number of the first sample that it makes, counted from a beginning of its pattern
-    leads : no layer before this one learns, so that the derivatives by its inputs are not needed
+    learns_first : no layer before this one learns, so that the derivatives with respect to its
+        inputs are not needed
     shared : the layer before reads its outputs again in `backward`, so that they must stay as they
         are
     """
@@ -61,7 +63,7 @@ class BatchShape:
     channels: int
     dtype: Any
     first: Sizes = ()
-    leads: bool = False
+    learns_first: bool = False
     shared: bool = False
 
     def inputs(self) -> Array:
@@ -88,20 +90,20 @@ class BatchLayer(ABC):
 
     @abstractmethod
     def backward(self, dy: Array) -> Array | None:
-        """Return the derivatives of the loss by the inputs, from those by the outputs.
+        """Return the gradient of the loss with respect to the inputs, from that of the outputs.
 
         `dy` may be overwritten.
 
-        None where nobody needs them.
+        None if no layer before this one learns.
         """
 
     def load(self, tensors: Tensors) -> None:
         """Take new parameters, by name. A layer without any ignores them."""
 
     def learn(self, dy: Array, gradients: Tensors) -> None:
-        """Write the derivatives of the loss by the parameters into `gradients`, by name.
+        """Write the gradient with respect to the parameters into `gradients`, by name.
 
-        dy : the derivatives by the outputs
+        dy : the gradient with respect to the outputs
         """
 
 
@@ -186,7 +188,7 @@ class TrainedLayer(ABC):
     def weights_of_tap(self, tensors: Tensors, tap: Sizes) -> Vector:
         """A view of the weights of a tap, of all inputs and outputs, in `tensors`.
 
-        ValueError for a layer that has no taps, of which `own_tap` finds none.
+        Raises ValueError for a layer that has no taps; `own_tap` returns None for such a layer.
         """
         raise ValueError(f"{type(self).__name__} has no taps")
 
@@ -194,7 +196,7 @@ class TrainedLayer(ABC):
 
     @property
     def reads_its_outputs(self) -> bool:
-        """Whether its derivative reads its outputs, which nobody may overwrite before that."""
+        """Whether `backward` reads the outputs, which must not be overwritten before."""
         return False
 
     @abstractmethod
@@ -210,7 +212,7 @@ class TrainedLayer(ABC):
         """Return one layer that computes `previous` and this one; None where there is none."""
         return None
 
-    def fitted(self, outputs: Sizes, *, leads: bool) -> Self:
+    def fitted(self, outputs: Sizes, *, learns_first: bool) -> Self:
         """Return the layer in the form that computes windows with these outputs fastest."""
         return self
 

@@ -50,7 +50,7 @@ class ConvThrough(TrainedLayer):
         """Return weights and bias of the convolution, from the parameters of the layer."""
 
     def add_up(self, of_conv: Tensors, gradients: Tensors) -> None:
-        """Turn derivatives by the weights and bias of `conv` into those by the parameters."""
+        """Turn the gradient of the weights and bias of `conv` into that of the parameters."""
 
     def needs(self, outputs: Span) -> Span:
         """Return the inputs that the convolution reads."""
@@ -60,9 +60,9 @@ class ConvThrough(TrainedLayer):
         """Return how many channels come out of the convolution."""
         return self.conv.output_channels(channels)
 
-    def fitted(self, outputs: Sizes, *, leads: bool) -> Self:
+    def fitted(self, outputs: Sizes, *, learns_first: bool) -> Self:
         """Return the layer with the convolution in its fastest form."""
-        return replace(self, conv=self.conv.fitted(outputs, leads=leads))
+        return replace(self, conv=self.conv.fitted(outputs, learns_first=learns_first))
 
     def rounded(self, outputs: Sizes) -> Sizes:
         """Return as many outputs as the convolution computes."""
@@ -90,11 +90,11 @@ class BatchThrough(BatchLayer):
         return self.conv.forward(x)
 
     def backward(self, dy: Array) -> Array | None:
-        """Return the derivatives by the inputs of the convolution."""
+        """Return the gradient with respect to the inputs of the convolution."""
         return self.conv.backward(dy)
 
     def learn(self, dy: Array, gradients: Tensors) -> None:
-        """Write the derivatives by the parameters of the layer."""
+        """Write the gradient with respect to the parameters of the layer."""
         if gradients:
             self.conv.learn(dy, self.of_conv)
             self.layer.add_up(self.of_conv, gradients)
@@ -131,7 +131,7 @@ class TiedConv(TrainedWeights, ConvThrough):
         return found
 
     def add_up(self, of_conv: Tensors, gradients: Tensors) -> None:
-        """Collect the derivatives by the weights of all phases, and add up those by the biases."""
+        """Gather the gradient of the weights of all phases, and add up that of the biases."""
         gradients["weight"][...] = self.phases.gathered(of_conv["weight"], self.shape)
         if self.bias:
             by_phase = of_conv["bias"].reshape(self.bias, self.phases.count)
@@ -238,11 +238,11 @@ class TrainedConv(TrainedWeights):
         pool, scale = sums
         return replace(self, pool=pool, scale=scale)
 
-    def fitted(self, outputs: Sizes, *, leads: bool) -> Self:
+    def fitted(self, outputs: Sizes, *, learns_first: bool) -> Self:
         """Return the layer with the fastest number of outputs at once."""
-        # Without strides another band computes the derivatives by the inputs.
-        alone = leads or not self.band.strides
-        return replace(self, count=self.band.fastest(outputs, leads=alone).count)
+        # Without strides another band computes the gradient with respect to the inputs.
+        alone = learns_first or not self.band.strides
+        return replace(self, count=self.band.fastest(outputs, learns_first=alone).count)
 
     def rounded(self, outputs: Sizes) -> Sizes:
         """Return the outputs, along the last axis a multiple of those that are computed at once."""
@@ -302,7 +302,7 @@ class BatchConv(BatchLayer):
         self.x: Array | None = None
         self.copies: list[tuple[Array, Array]] = []
         self.back: _MirroredConv | _ScatteredRows | None = None
-        if not batch.leads:
+        if not batch.learns_first:
             kind = _ScatteredRows if band.strides else _MirroredConv
             self.back = kind(self, batch)
 
@@ -345,7 +345,7 @@ class BatchConv(BatchLayer):
         return self.y
 
     def backward(self, dy: Array) -> Array | None:
-        """Return the derivatives by the inputs, unless no layer before learns."""
+        """Return the gradient of the inputs; None if no layer before this one learns."""
         return None if self.back is None else self.back(dy)
 
     def rows_of(self, dy: Array, group: int) -> Array:
@@ -357,7 +357,7 @@ class BatchConv(BatchLayer):
         return self.product
 
     def learn(self, dy: Array, gradients: Tensors) -> None:
-        """Write the derivatives by the weights and the bias."""
+        """Write the gradient with respect to the weights and the bias."""
         weights = gradients["weight"]
         bias = gradients.get("bias")
         for group, product in enumerate(self.products):
@@ -370,13 +370,13 @@ class BatchConv(BatchLayer):
 
 
 class _MirroredConv:
-    """Derivatives by the inputs of a layer without strides.
+    """The gradient with respect to the inputs of a layer without strides.
 
-    They are the mirrored layer applied to the derivatives by the outputs, padded with zeros.
+    It is the mirrored layer applied to the gradient of the outputs, padded with zeros.
     """
 
     def __init__(self, conv: BatchConv, batch: BatchShape) -> None:
-        self.band = band = conv.band.mirrored.fastest(batch.given, leads=True, whole=True)
+        self.band = band = conv.band.mirrored.fastest(batch.given, learns_first=True, whole=True)
         sides = band.reads(batch.given)
         self.padded = np.zeros((batch.size, *sides, conv.layer.outputs), batch.dtype)
         widths = zip(band.widths, batch.made, strict=True)
@@ -416,9 +416,9 @@ class _MirroredConv:
 
 
 class _ScatteredRows:
-    """Derivatives by the inputs of any layer.
+    """The gradient with respect to the inputs of any layer.
 
-    They are the rows of the transposed product, added up where they overlap.
+    It is the rows of the transposed product, added up where they overlap.
     """
 
     def __init__(self, conv: BatchConv, batch: BatchShape) -> None:

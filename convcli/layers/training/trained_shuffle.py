@@ -75,7 +75,7 @@ class _WholeCells:
         self.wanted = (slice(None), *places)
 
     def padded(self, dy: Array) -> Array:
-        """The derivatives by all outputs, which are 0 outside of those that are wanted."""
+        """The gradient of all outputs, which is 0 outside of those that are wanted."""
         self.dy[self.wanted] = dy
         return self.dy
 
@@ -110,7 +110,7 @@ class BatchRepetition(BatchLayer):
         return x[self.cells.wanted]
 
     def backward(self, dy: Array) -> Array:
-        """Add up the derivatives by all copies of a sample."""
+        """Add up the gradients of all copies of a sample."""
         phases = split_phases(self.cells.padded(dy), self.factors)
         each = phases.reshape(*phases.shape[:-1], -1, math.prod(self.factors))
         return np.ascontiguousarray(each.sum(axis=-1))

@@ -134,7 +134,7 @@ def encoder_settings(
 ) -> Mapping[str, Any]:
     """libsndfile's settings of an encoder, none for its defaults.
 
-    RequestError if the coding cannot do what is asked.
+    Raises RequestError if the coding cannot do what is asked.
     """
     asked = wanted.bitrate is not None or wanted.quality is not None
     if coding.subtype not in LOSSY:

@@ -165,7 +165,7 @@ def choose_coding(*, like: tuple[str, str], format: str | None, subtype: str | N
     """Choose format and coding of an output.
 
     Where nothing is asked, those of the input, `like`, are kept if the container can hold them.
-    RequestError if there is no such format, or if it has no such coding.
+    Raises RequestError if there is no such format, or if it has no such coding.
     """
     keeps_wav = format is not None and format.upper() == "WAV" and like[0] in WAV_KINDS
     if subtype is None and (format is None or keeps_wav):

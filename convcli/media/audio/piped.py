@@ -33,7 +33,7 @@ ReadBlock = Callable[[BinaryIO, int], Piece]
 
 
 def whole_blocks(stream: BinaryIO, wanted: int) -> Piece:
-    """Read so many bytes, fewer only at the end."""
+    """Read `wanted` bytes, fewer only at the end."""
     begun = time.monotonic()
     content = stream.read(wanted)
     is_slow = time.monotonic() - begun > PATIENCE
@@ -41,7 +41,7 @@ def whole_blocks(stream: BinaryIO, wanted: int) -> Piece:
 
 
 def bytes_as_they_come(stream: BinaryIO, wanted: int) -> Piece:
-    """Read at most so many bytes: what comes within `PATIENCE`, at least one byte.
+    """Read at most `wanted` bytes: what comes within `PATIENCE`, at least one byte.
 
     Where the system cannot say whether a stream has bytes, a whole block is read.
     """

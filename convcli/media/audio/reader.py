@@ -155,7 +155,7 @@ class AudioSource(ABC):
     def _report_truncated(self, promised: int, present: int, rate: int) -> None:
         """Warn of a file that ends too early; `promised` and `present` count frames.
 
-        InputError if nothing is there: an empty output would look like a success.
+        Raises InputError if nothing is there: an empty output would look like a success.
         """
         if present == 0:
             raise InputError(

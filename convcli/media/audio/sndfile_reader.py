@@ -13,6 +13,7 @@ from convcli.errors import InputError
 from convcli.losses import Loss, reworded
 from convcli.media.audio import wav
 from convcli.media.audio.bitrate import bit_rate_of
+from convcli.media.audio.declared_length import file_end, samples_end
 from convcli.media.audio.formats import (
     FIRST_BYTES,
     MPEG,
@@ -23,16 +24,15 @@ from convcli.media.audio.formats import (
     exchange_type,
     is_even,
 )
-from convcli.media.audio.mending import (
-    MendedFile,
-    Mending,
+from convcli.media.audio.header_repair import (
+    HeaderRepair,
+    RepairedFile,
     flac_frames_left,
     has_flac_frames,
-    mending_for,
+    repair_for,
 )
 from convcli.media.audio.metadata import ogg
 from convcli.media.audio.metadata.riff import frames_of_blocks, other_rifx_chunks
-from convcli.media.audio.promised import file_end, samples_end
 from convcli.media.audio.reader import NOTHING_THERE, AudioDetails, AudioSource, reading
 from convcli.media.audio.voc import unread_voc
 from convcli.media.block_parts import equal_lengths
@@ -69,7 +69,7 @@ class SndFile(AudioSource):
             unread = _unread_kind(file, prefix)
             if unread is not None:
                 raise InputError(f"{name}: {unread} is not read", hint=_conversion_of(name, "sox"))
-            self._mending = mending_for(file, prefix)
+            self._repair = repair_for(file, prefix)
         self._sound = self._open()
         self._is_rifx = prefix.startswith(b"RIFX")
         self._spent = False
@@ -79,9 +79,9 @@ class SndFile(AudioSource):
             self._describe(self._read_details())
             lack = _missing_end(file, prefix)
             missing = self._missing_frames()
-        self._is_whole = lack is None and missing == 0 and self._mending is None
+        self._is_whole = lack is None and missing == 0 and self._repair is None
         self._report_end(lack, missing)
-        self._warn_of_mending(self._mending or Mending())
+        self._warn_of_repair(self._repair or HeaderRepair())
         if self._is_rifx:
             self._warn_of_big_endian_chunks()
 
@@ -101,11 +101,11 @@ class SndFile(AudioSource):
             raise InputError(f"{self._name}: holds no samples: {lack}", hint=NOTHING_THERE)
         self._report(f"is truncated: {lack}")
 
-    def _warn_of_mending(self, mending: Mending) -> None:
-        if mending.note is not None:
-            self.warnings.append(reworded(mending.note, f"{self._name}: {mending.note}"))
-        if mending.loss is not None:
-            self._report(mending.loss)
+    def _warn_of_repair(self, repair: HeaderRepair) -> None:
+        if repair.note is not None:
+            self.warnings.append(reworded(repair.note, f"{self._name}: {repair.note}"))
+        if repair.loss is not None:
+            self._report(repair.loss)
 
     def _warn_of_big_endian_chunks(self) -> None:
         """Name the metadata that libsndfile does not pass on from a big-endian WAV."""
@@ -131,8 +131,8 @@ class SndFile(AudioSource):
         self._watched = WatchedFile(self._file)
         with reading(self._name):
             self._file.seek(0)
-        if self._mending is not None:
-            self._watched = MendedFile(self._file, self._mending)
+        if self._repair is not None:
+            self._watched = RepairedFile(self._file, self._repair)
         try:
             with messages_muted():
                 return Sound(self._watched)
@@ -167,8 +167,8 @@ class SndFile(AudioSource):
         chunks = self._metadata()
         tags = container_of(sound.format).tags(chunks, sound.copy_metadata())
         tag_bytes = sum(len(chunk.body) for chunk in chunks)
-        if self._mending is not None:
-            tag_bytes += self._mending.left_out_bytes
+        if self._repair is not None:
+            tag_bytes += self._repair.left_out_bytes
         with _position_kept(self._file):
             frames = self._count_frames()
             bit_rate = bit_rate_of(self._file, sound, frames=frames, tag_bytes=tag_bytes)
@@ -194,8 +194,8 @@ class SndFile(AudioSource):
     def _count_frames(self) -> int | None:
         """The number of frames; None if it is not known."""
         sound = self._sound
-        if self._mending is not None and self._mending.frames is not None:
-            return self._mending.frames
+        if self._repair is not None and self._repair.frames is not None:
+            return self._repair.frames
         if sound.frames >= _UNKNOWN_FRAMES:
             return None
         if sound.format in WAV_KINDS and sound.subtype in _BLOCK_CODECS:
@@ -234,7 +234,7 @@ class SndFile(AudioSource):
             self._refuse_noise()
         if details.frames is not None and done < details.frames:
             self._report_truncated(details.frames, done, details.rate)
-        elif details.format == "FLAC" and (self._mending is None or self._mending.loss is None):
+        elif details.format == "FLAC" and (self._repair is None or self._repair.loss is None):
             self._report_rest(done)
 
     @property

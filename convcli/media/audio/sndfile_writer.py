@@ -245,7 +245,7 @@ class SndFileWriter:
 def _check_layout(layout: SoundLayout) -> list[str]:
     """Warn of a format that holds another sampling rate.
 
-    RequestError if that is far away, or if the encoder would crash.
+    Raises RequestError if that is far away, or if the encoder would crash.
     """
     coding, rate = layout.coding, layout.rate
     if coding.subtype == "VORBIS" and layout.channels > _MOST_VORBIS_CHANNELS:

@@ -226,7 +226,7 @@ def read_trailing(stream: Readable, *, padded: bool) -> Trailing:
 
 
 def _skip(stream: Readable, size: int) -> int:
-    """Read on over so many bytes, or to the end; return how many there were."""
+    """Skip `size` bytes, or up to the end; return how many there were."""
     left = size
     while left > 0:
         piece = stream.read(min(left, _SKIPPED_AT_ONCE))

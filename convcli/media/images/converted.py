@@ -41,7 +41,7 @@ def heic_as_png(
 
     The file as it is where the package is not installed.
 
-    InputError if it is damaged or has too many pixels.
+    Raises InputError if it is damaged or has too many pixels.
     """
     try:
         import pillow_heif

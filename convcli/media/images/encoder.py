@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convcli.errors import RequestError
-from convcli.media.images.color import from_light, luma
 from convcli.media.images.layout import (
     Layout,
     list_channels,
@@ -15,6 +14,7 @@ from convcli.media.images.layout import (
     plain_interpretation,
 )
 from convcli.media.images.levels import Levels, quantise, shift_range
+from convcli.media.images.srgb import from_light, luma
 from convcli.samples import in_type
 
 if TYPE_CHECKING:
@@ -61,7 +61,9 @@ class PageEncoder:
             names, alpha = tuple(names[index] for index in self._colours), None
         dtype = _stored_dtype(source, signal, target)
         white = source.layout.white if target.samples.any_white else target.samples.white
-        self.levels = Levels(dtype, white)
+        self.levels = Levels(
+            dtype, white, missing=_missing_in(source, Levels(dtype, white), target)
+        )
         self.layout = Layout(
             rows=rows,
             columns=columns,
@@ -127,6 +129,21 @@ class PageEncoder:
         return flattened
 
 
+def _missing_in(source: ImagePage, levels: Levels, target: Format) -> float | None:
+    """The sample of the file that stands for a missing one.
+
+    It is that of the input, in the units of the output. None if the output cannot hold it, or is
+    of floating samples without the tag that says so: these have NaN.
+    """
+    missing = source.levels.missing
+    if missing is None:
+        return None
+    if not levels.whole:
+        return missing if target.name == "tiff" else None
+    scaled = round(missing * levels.full / source.levels.full)
+    return scaled if levels.low <= scaled <= levels.high else None
+
+
 def _check_shape(source: ImagePage, signal: Signal, options: ImageOptions) -> tuple[int, int]:
     """The rows and columns of the result. Raises RequestError if it cannot be written."""
     rows, columns = signal.shape
@@ -166,7 +183,7 @@ def _holds_features(source: ImagePage, signal: Signal, target: Format) -> bool:
 def _choose_dtype(dtype: np.dtype[Any], target: Format) -> np.dtype[Any]:
     """The type of the samples in the file: the input's, or the first that the format has.
 
-    RequestError if more than precision would be lost.
+    Raises RequestError if more than precision would be lost.
     """
     kind = f"{dtype.kind}{dtype.itemsize}"
     if kind in target.samples.kinds:
@@ -189,7 +206,7 @@ def _choose_interpretation(
 ) -> str:
     """The interpretation of the samples in the file, by libvips' name.
 
-    RequestError if the format cannot hold them.
+    Raises RequestError if the format cannot hold them.
     """
     colours = other_channels(len(channels), alpha)
     names = tuple(channels[index] for index in colours)

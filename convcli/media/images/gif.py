@@ -142,7 +142,7 @@ def _gif_frames(file: BinaryIO) -> Iterator[tuple[bool, int]]:
 
 
 def complete_gif(file: BinaryIO, request: WriteRequest) -> None:
-    """Mend a GIF that libvips has written.
+    """Repair a GIF that libvips has written.
 
     The comments of the input are put before its end. libvips marks one colour as transparent in
     every frame; without an opacity the mark is removed from the first one. Later frames have

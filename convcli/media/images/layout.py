@@ -69,7 +69,7 @@ class Layout:
 
     @property
     def bits(self) -> int:
-        """Bits of a sample, as many as white needs."""
+        """Bits of a sample: those that the value of white needs."""
         if self.white is not None:
             return self.white.bit_length()
         return 8 * self.dtype.itemsize
@@ -114,7 +114,7 @@ class Strip:
 
 
 def stored_bytes(pixels: Pixels, order: ByteOrder) -> memoryview:
-    """The bytes of pixels in this byte order, without a copy if they lie in the memory so."""
+    """The bytes of pixels in this byte order; a view if they have this order in memory."""
     stored = pixels.astype(pixels.dtype.newbyteorder(order), copy=False)
     return np.ascontiguousarray(stored).reshape(-1).view(np.uint8).data
 

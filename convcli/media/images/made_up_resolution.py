@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 _RESOLUTION = frozenset({282, 283, 296})
 _ENTRY_BYTES, _LINK_BYTES = 12, 4
-# The first directory of EXIF lies in so many bytes.
+# The first directory of EXIF lies within this many bytes.
 _MOST_BYTES = 1 << 20
 # An item of EXIF in an AVIF begins with the number of bytes before the header of a TIFF.
 _AVIF_MARK = b"\0\0\0\6" + EXIF_PREFIX
 
 
 def complete_webp(file: BinaryIO, request: WriteRequest) -> None:
-    """Mend a WebP that libvips has written.
+    """Repair a WebP that libvips has written.
 
     A resolution that the input does not have is taken out of the EXIF, and an animation gets the
-    background of the input in the place of white.
+    background of the input in place of white.
     """
     if _is_made_up(request.details):
         _drop_at(file, find_chunk(file, EXIF_CHUNK))
@@ -40,8 +40,11 @@ def complete_webp(file: BinaryIO, request: WriteRequest) -> None:
 def complete_avif(file: BinaryIO, request: WriteRequest) -> None:
     """Take a resolution that the input does not have out of the EXIF of an AVIF."""
     if _is_made_up(request.details):
-        place = file.read().rfind(_AVIF_MARK)
-        _drop_at(file, place + len(_AVIF_MARK) - len(EXIF_PREFIX) if place >= 0 else None)
+        mark = file.read().rfind(_AVIF_MARK)
+        place = None
+        if mark >= 0:
+            place = mark + len(_AVIF_MARK) - len(EXIF_PREFIX)
+        _drop_at(file, place)
 
 
 def _is_made_up(details: ImageDetails) -> bool:

@@ -68,7 +68,7 @@ class WriteRequest:
     part : the part of the only page that is written; None for the whole file
     bits : of a sample, if fewer than 8
     first_page : the number of the first of these pages, if a page is written alone
-    in_a_row : whether the pixels of all pages of the file lie one behind the other, uncompressed
+    in_a_row : whether the uncompressed pixels of all pages follow each other without a gap
     """
 
     format: Format
@@ -214,7 +214,7 @@ class WritingRules:
     prepare : changes the image that libvips writes
     insert : bytes between the header and the pixels, in place of all metadata that libvips writes
     cut : finds the place for them in the first bytes
-    complete : mends the file that libvips has written
+    complete : repairs the file that libvips has written
     losses : warnings about how the pixels were stored and will be
     by_name : whether libvips writes it only to a file whose name has its suffix
     forgets_failures : whether the saver of libvips takes no notice of a write that failed

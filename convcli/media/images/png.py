@@ -150,8 +150,10 @@ def _is_copied(kind: bytes) -> bool:
     The second letter of private ones is small, and the fourth of those that may be copied
     (PNG 3, section 5.4).
     """
-    is_private = bool(kind[1] & _LOWER_CASE and kind[0] & _LOWER_CASE)
-    return kind in _PLACE_CHUNKS or (is_private and bool(kind[3] & _LOWER_CASE))
+    if kind in _PLACE_CHUNKS:
+        return True
+    is_small = [bool(letter & _LOWER_CASE) for letter in kind]
+    return is_small[0] and is_small[1] and is_small[3]
 
 
 def lost_chunks(request: WriteRequest) -> Iterator[str]:

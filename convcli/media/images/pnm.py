@@ -318,7 +318,7 @@ def _header_number(word: bytes) -> int:
 
 
 def _check_scale(word: bytes) -> None:
-    """ValueError for the scale of a PFM that is no number, is 0 or is beyond float64."""
+    """Raise ValueError for the scale of a PFM that is no number, is 0 or is beyond float64."""
     if not _SCALE.fullmatch(word) or float(word) == 0 or math.isinf(float(word)):
         raise ValueError(word)
 

@@ -11,10 +11,10 @@ from convcli.dataclass import dataclass
 from convcli.errors import RequestError
 from convcli.losses import Loss
 from convcli.media.files import FileSink, UndividedError
-from convcli.media.images.colours import ColourCount
+from convcli.media.images.colour_count import ColourCount
 from convcli.media.images.encoder import PageEncoder
 from convcli.media.images.formats import FORMATS, find_format, format_by_suffix
-from convcli.media.images.held import FewBitsWriter, ScaledResults, few_bits_of
+from convcli.media.images.held_results import FewBitsWriter, ScaledResults, few_bits_of
 from convcli.media.images.layout import list_channels
 from convcli.media.images.loss_warnings import black_and_white, picture_losses, too_many_colours
 from convcli.media.images.picture_format import Format, WriteRequest
@@ -238,6 +238,8 @@ class ImageSink(FileSink):
 
     def _are_drawn(self, page: PageEncoder, samples: Pixels, values: Array) -> bool:
         """Whether a drawing can be made of the rounded samples, instead of the results."""
+        if page.levels.missing is not None:
+            return False
         # A preview takes signed whole numbers for samples of sound, of full scale 1.
         if samples.dtype.kind == "i" or samples.dtype != page.source.layout.dtype:
             return False

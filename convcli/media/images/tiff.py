@@ -241,7 +241,7 @@ class TiffPage:
         return self._entry_place(tag), head + number
 
     def values_place(self, file: BinaryIO, tag: int, size: int) -> int:
-        """The offset of the values of a field, which have so many bytes together."""
+        """The offset of the values of a field, which take `size` bytes."""
         word = self.variant.word
         place = self.value_place(tag)
         if size > word.size:

@@ -113,7 +113,7 @@ def _are_in_a_row(fields: TiffFields, layout: Layout) -> bool:
 
 
 def _strip_sizes(layout: Layout, strip_rows: int) -> tuple[int, ...]:
-    """Bytes of each strip of so many rows."""
+    """Bytes of each strip of `strip_rows` rows."""
     if strip_rows < 1:
         return ()
     tops = range(0, layout.rows, strip_rows)
@@ -123,7 +123,7 @@ def _strip_sizes(layout: Layout, strip_rows: int) -> tuple[int, ...]:
 
 
 def _strip_places(first: int, sizes: tuple[int, ...]) -> tuple[int, ...]:
-    """The offsets of strips one behind the other."""
+    """The offsets of strips that follow each other without a gap."""
     places = [first]
     for size in sizes[:-1]:
         places.append(places[-1] + size)
@@ -147,7 +147,7 @@ def open_tiff_writer(target: Path | BinaryIO, request: WriteRequest) -> PictureW
 class PlainTiffWriter(PlainWriter):
     """Writes the header, then the pixels of all pages as they come, then all directories.
 
-    The pixels of pages that are alike lie one behind the other, as in a stack of ImageJ.
+    The pixels of pages of one layout follow each other without a gap, as in a stack of ImageJ.
     """
 
     order = "<"
@@ -286,7 +286,7 @@ def _numbered(page: int, pages: int) -> TiffFields:
 
 
 def _completed_fields(data: bytes, request: WriteRequest) -> TiffFields:
-    """The fields of a TIFF of libvips after it was mended for a page."""
+    """The fields of a TIFF of libvips after it was repaired for a page."""
     file = io.BytesIO(data)
     complete = request.format.writing.complete
     if complete is not None:

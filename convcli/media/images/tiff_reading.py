@@ -238,7 +238,7 @@ def _is_wide(fields: TiffFields) -> bool:
 
 
 def _has_floats(fields: TiffFields, wanted: int) -> bool:
-    """Whether the samples of a page are floating numbers of so many bits, all of them."""
+    """Whether all samples of a page are floating numbers of `wanted` bits."""
     if not {_BITS, _SAMPLE_FORMAT} <= fields.keys():
         return False
     bits = fields[_BITS]
@@ -248,7 +248,7 @@ def _has_floats(fields: TiffFields, wanted: int) -> bool:
 
 
 def _narrowing(file: BinaryIO, directory: TiffPage, count: int) -> Patch:
-    """The patch by which samples of 64 bits, of so many bands, are taken for 32 bits."""
+    """The patch by which the samples of `count` bands, of 64 bits, are taken for 32 bits."""
     narrow = shorts_field(*[_BITS_INSTEAD] * count).stored(directory.variant.order)
     return directory.values_place(file, _BITS, len(narrow)), narrow
 
@@ -266,7 +266,7 @@ def _are_half_planes(fields: TiffFields) -> bool:
 
 
 def _as_short_numbers(file: BinaryIO, directory: TiffPage, count: int) -> WholeNumbers:
-    """How samples of 16 bits, of so many bands, are decoded as whole numbers."""
+    """How the samples of `count` bands, of 16 bits, are decoded as whole numbers."""
     whole = shorts_field(*[_UNSIGNED] * count).stored(directory.variant.order)
     place = directory.values_place(file, _SAMPLE_FORMAT, len(whole))
     return WholeNumbers(((place, whole),), np.dtype(np.float16))

@@ -10,10 +10,10 @@ import numpy as np
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.losses import Loss
-from convcli.media.images.color import is_sound_profile
 from convcli.media.images.details import ImageDetails
 from convcli.media.images.exif import refresh_exif
 from convcli.media.images.formats import format_for_reading, rules_for_reading
+from convcli.media.images.icc import is_intact_profile
 from convcli.media.images.layout import (
     Layout,
     Strip,
@@ -504,7 +504,7 @@ def _with_metadata(details: ImageDetails, known: dict[str, Any]) -> ImageDetails
     if description is not None:
         details = replace(details, text=(("Description", readable(str(description))),))
     icc = known.get("icc-profile-data")
-    if icc is not None and not is_sound_profile(icc):
+    if icc is not None and not is_intact_profile(icc):
         fields = tuple(field for field in details.fields if field[0] != "icc-profile-data")
         details = replace(details, fields=fields, damaged_icc=True)
         icc = None

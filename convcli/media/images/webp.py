@@ -140,7 +140,7 @@ class _BoolDecoder:
         return found
 
     def number(self, bits: int) -> int:
-        """A number of so many bits, the highest first."""
+        """A number of `bits` bits, the highest first."""
         value = 0
         for _ in range(bits):
             value = 2 * value + self.bit()

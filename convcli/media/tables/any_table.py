@@ -96,7 +96,7 @@ def _text_input(path: Path | None, options: TableOptions, stdin: BinaryIO | None
 def _is_json_lines(text: TextInput, start: bytes) -> bool:
     """Whether a text is JSON Lines: by its suffix, or without one by its first bytes.
 
-    InputError for an array of objects, which is JSON and no table of lines.
+    Raises InputError for an array of objects, which is JSON and no table of lines.
     """
     if text.path is not None:
         by_suffix = format_of_suffix(text.path)

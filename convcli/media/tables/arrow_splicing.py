@@ -130,7 +130,7 @@ def _row_with_new_columns(
 def _row_with_replaced_cells(
     pool: _TextPool, spans: Integers, keeps: BoolArray, y: FloatArray, output: OutputColumns
 ) -> list[Integers]:
-    """The numbers of the texts of each row, (rows, texts): new numbers in the place of old cells.
+    """The numbers of the texts of each row, (rows, texts): new numbers in place of old cells.
 
     spans : (rows, slots, 2) the old text before each slot, and that in it
     keeps : (rows, channels) which cells keep their old text

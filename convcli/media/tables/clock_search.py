@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from convcli.media.tables.times import Clock
     from convcli.signals import Groups
 
-# So often the rule of times is inferred again, from more rows, after one has broken it.
+# How often the rule of times is inferred again, from more rows, after a row has broken it.
 MOST_CLOCKS = 3
 
 

@@ -103,7 +103,7 @@ class ConvertingSink(BatchSink):
                 )
 
     def _read(self, part: Any, types: dict[str, Any]) -> Any:
-        """The rows of a text as a table. InputError if a cell has not the type of its column."""
+        """The rows of a text as a table. InputError if a cell does not fit its column."""
         dialect = self._source.dialect
         names = [str(n) for n in range(len(self._new_header))]
         missing = {*MISSING, *(word.upper() for word in MISSING), b"NaN", *dialect.numbers.missing}

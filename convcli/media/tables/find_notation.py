@@ -110,7 +110,7 @@ def read_years(pattern: re.Pattern[bytes], texts: list[bytes]) -> DateTimes:
 _YEAR_FIRST = re.compile(rb"\d{4}\D")
 # 9:00 am, 9:00 a.m.; also behind the minutes of a format, %M.
 _HALF_DAY = re.compile(r"(?<=[\dMS ])[ap](?:m|\.\s?m\.)(?!\w)", re.IGNORECASE)
-# 1.2.2024, as dates are written where the day is first; 1/2/2024 is written so and so.
+# 1.2.2024, as dates are written where the day is first; 1/2/2024 is written for both orders.
 _DAY_FIRST = re.compile(rb"\d{1,2}\.\d{1,2}\.\d")
 
 

@@ -218,7 +218,7 @@ class JsonConvertingSink(JsonLinesSink, BatchSink):
                     )
 
     def _read(self, part: Any, schema: Any) -> Any:
-        """The rows of a text as a table. InputError if a value has not the type of its column."""
+        """The rows of a text as a table. InputError if a value does not fit its column."""
         import pyarrow as pa
         from pyarrow import json as arrow_json
 

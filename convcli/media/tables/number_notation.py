@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from convcli.dataclass import dataclass
+from convcli.media.tables.date_notation import NO_DATE
 from convcli.media.tables.numerals import LARGEST_EXACT, BadCellError, NumberStyle, read_numbers
 from convcli.media.tables.time_stamps import SECOND, Notation
 from convcli.time_rules import number_rule
@@ -148,7 +149,7 @@ class NumberNotation:
             row = int(bad_rows[0])
             hint = "a row without its time has no place"
             if not np.isnan(values[row]):
-                hint = f"times are smaller than {_FARTHEST:g}; mend the cell"
+                hint = f"times are smaller than {_FARTHEST:g}; correct the cell"
             raise times.error(row, self.expected, hint=hint)
         return values
 
@@ -166,10 +167,11 @@ class NumberNotation:
     def instants(self, times: TimeColumn, moments: Moments) -> IntArray:
         """Return numbers in nanoseconds, rounded to the decimals that a float keeps.
 
-        InputError for a number that is more than 292 years from 1970.
+        Raises InputError for a number that is more than 290 years from 1970.
         """
         unit = TIME_UNITS[self.unit].seconds
-        far = np.flatnonzero(np.abs(moments + self.origin) * unit > _MOST_SECONDS)
+        distance = np.abs(moments + self.origin) * unit
+        far = np.flatnonzero(distance > _MOST_SECONDS)
         if len(far):
             hint = "--time-unit names the unit of the numbers"
             raise times.error(int(far[0]), "a time within 290 years of 1970", hint=hint)
@@ -192,8 +194,9 @@ class NumberNotation:
         """Return True: numbers count from 1970 in UTC."""
         return True
 
-    def read_date(self, _: bytes) -> None:
-        """Return None: a number is not a date."""
+    def read_back(self, texts: list[bytes]) -> IntArray:
+        """Return `NO_DATE` for each text: a number is not a date."""
+        return np.full(len(texts), NO_DATE, np.int64)
 
     def written(self, instant: int) -> str:
         """Return an instant as a number of the unit."""

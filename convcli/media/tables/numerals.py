@@ -98,7 +98,7 @@ class NumberStyle:
         return numbers
 
     def without_missing_numbers(self, values: FloatArray) -> FloatArray:
-        """Numbers, NaN in the place of those that stand for a missing value."""
+        """Numbers, NaN in place of those that stand for a missing value."""
         if not self._missing_numbers:
             return values
         is_missing = np.isin(values, self._missing_numbers)
@@ -165,7 +165,7 @@ def read_numbers(cells: Cells, style: NumberStyle = PLAIN) -> FloatArray:
 # Floats from here on leave out whole numbers.
 LARGEST_EXACT = 2**53
 _WHOLE = re.compile(r"[+-]?\d{16,400}")
-# So many large numbers of a block are looked at: those of a column are mostly alike.
+# How many large numbers of a block are looked at: those of a column are mostly alike.
 _LOOKED_AT = 100
 
 
@@ -239,7 +239,7 @@ def _read_at(row: int, text: bytes, style: NumberStyle) -> float:
 
 
 _ADVICE = (
-    "name a missing value with --na WORD, or mend the cell "
+    "name a missing value with --na WORD, or correct the cell "
     "(an empty cell or NaN is a missing value)"
 )
 

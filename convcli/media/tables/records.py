@@ -85,7 +85,7 @@ class Dialect:
         return bool(parsed[:1024].strip(blanks)) or bool(parsed.strip(blanks))
 
     def without_comments(self, data: bytes) -> bytes:
-        """`data` with a zero byte in the place of every byte of a comment.
+        """`data` with a zero byte in place of every byte of a comment.
 
         data : begins at the start of a record
         """
@@ -126,7 +126,7 @@ class Records:
     """Some whole records of a table, byte for byte.
 
     line : line number of the first byte, counted from 1 · offset : bytes of UTF-8 text before it
-    parsed : `data` with zero bytes in the place of comments, the same object if it has none
+    parsed : `data` with zero bytes in place of comments, the same object if it has none
     quotes : offsets of the quotes that open or close cells
     padded : length of the line end that was added to `data` because the last one was missing
     """

@@ -132,7 +132,7 @@ def _without_blank_lines(
 ) -> tuple[IntArray, IntArray]:
     """Find the separators of rows among blank lines, as `_row_separators` does.
 
-    InputError if a line that is not blank has not `width` cells.
+    Raises InputError if a line that is not blank has not `width` cells.
     """
     octets = np.frombuffer(records.parsed, np.uint8)
     is_line_end = octets[separators] == dialect.newline[0]

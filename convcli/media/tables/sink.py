@@ -88,7 +88,7 @@ class OutputColumns:
     def arranged(self, old: Sequence[Any], new: Sequence[Any]) -> list[Any]:
         """What belongs to the columns of the table, with that of new columns.
 
-        New columns are behind all others, or in the place of those that were read. Of a header
+        New columns are behind all others, or in place of those that were read. Of a header
         without rows it is not known which columns would be read.
         """
         if self.append or self.made is None or not self.columns:
@@ -123,12 +123,12 @@ class TableSink(FileSink):
     target : binary; stays open · suffix : with `append`, new columns are called `Close_<suffix>`
     format : of the output; None for that of the source
     channels : the columns that the numbers belong to, if not all that were read; other names are
-        new columns, in the place of all that were read
+        new columns, in place of all that were read
     unchanged : the filter changes nothing, so that cells are copied
     held : what is closed with the sink; nothing at first
 
     Make the sink before the pass that is to be written: then the source keeps the text of rows.
-    RequestError if a new name exists already.
+    Raises RequestError if a new name exists already.
     """
 
     def __init__(

@@ -311,7 +311,7 @@ class TableSource(ABC):
     def decode(self, raw: Any) -> Block:
         """The filtered columns as float64, NaN where missing. Pure.
 
-        InputError if a cell is not a number.
+        Raises InputError if a cell is not a number.
         """
         return self._block_of(raw, self._note)
 

@@ -82,7 +82,7 @@ def survey_quoted_lines(
     data: bytes, dialect: Dialect, *, start: int, width: int, counted: bool
 ) -> LinesFound:
     """Survey lines that begin within quotes. The arguments are those of `survey_lines`."""
-    # A quote in front makes the lines begin so.
+    # A quote in front makes the lines begin within quotes.
     found = survey_lines(b'"' + data, dialect, start=start - 1, width=width, counted=counted)
     parsed = dialect.without_comments(b'"' + data)
     octets = np.frombuffer(parsed, np.uint8)
@@ -96,7 +96,7 @@ def survey_quoted_lines(
 def _count_rows(parsed: bytes, quotes: IntArray, dialect: Dialect, *, width: int) -> int:
     """How many rows end in text that begins with a record, as `find_rows` counts them.
 
-    parsed : the text with zero bytes in the place of comments
+    parsed : the text with zero bytes in place of comments
     """
     octets = np.frombuffer(parsed, np.uint8)
     line_ends = outside_quotes(np.flatnonzero(octets == dialect.newline[0]), quotes)

@@ -54,7 +54,7 @@ class CheckedTimes:
 
     stamps : (rows, 2) as in `time_stamps.py`
     check : checks that the rows follow those before them; called once for each block, in order.
-        InputError if they do not
+        Raises InputError if they do not
     latest : what the times of later rows are compared with
     """
 

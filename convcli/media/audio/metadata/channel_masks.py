@@ -37,7 +37,7 @@ _HEXADECIMAL = re.compile(rb"\s*0[xX]([0-9a-fA-F]{1,8})\s*")
 
 
 def implied_mask(channels: int) -> int:
-    """The mask of so many channels in a FLAC or Ogg; 0 for mono and stereo, which need none."""
+    """The mask that a number of channels implies in FLAC and Ogg; 0 for mono and stereo."""
     return usual_mask(channels) if channels > 2 else 0
 
 

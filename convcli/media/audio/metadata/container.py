@@ -117,7 +117,7 @@ class Container:
     def correct(self, file: BinaryIO, frames: int) -> None:
         """Correct a file that libsndfile has finished, and that holds `frames` frames.
 
-        Wrong sizes and numbers are mended, and times and random numbers, which differ from run to
+        Wrong sizes and numbers are corrected. Times and random numbers, which differ from run to
         run, are replaced.
         """
 

@@ -37,7 +37,7 @@ class FlacContainer(CommentContainer):
                 yield Chunk(_NAMES[kind], body)
 
     def speaker_mask(self, stream: BinaryIO, chunks: tuple[Chunk, ...], channels: int) -> int:
-        """What a comment says, else what the format says of so many channels."""
+        """The mask in a comment, else the one that the format implies by the number of channels."""
         del stream
         mask = commented_mask(chunks)
         return implied_mask(channels) if mask is None else mask

@@ -118,7 +118,7 @@ def _v1_tag(stream: BinaryIO) -> bytes:
 
 
 def _ape_tag(stream: BinaryIO, *, behind: int) -> bytes:
-    """Return the APEv2 tag that ends so many bytes before the end of a file, empty without one."""
+    """Return the APEv2 tag that ends `behind` bytes before the end of a file, else empty."""
     end = stream.seek(0, os.SEEK_END) - behind
     if end < _APE_END_BYTES:
         return b""

@@ -130,7 +130,7 @@ def ir(
     channels that do not fit, for a signal without a rate and for pictures; InputError where the
     file cannot be read, is empty or holds NaN.
     """
-    from convcli.designs.responses import impulse_response
+    from convcli.designs.impulse_responses import impulse_response
 
     if signal.axes == 2 or signal.rate is None:
         message = "needs a signal with a sampling rate, to play the response at its speed"
@@ -158,7 +158,7 @@ def ir(
 
 
 def _check_channels(path: str, channels: int, given: int) -> None:
-    """RequestError where the channels of a response do not go with those of the signal."""
+    """Raise RequestError where the channels of a response do not go with those of the signal."""
     if channels > 1 and given not in (1, channels):
         message = f"{path} has {channels} channels and the signal {given}"
         raise RequestError(message, hint="channel=1 takes the first for all of them")

@@ -63,7 +63,7 @@ def tensors_by_name(
 ) -> dict[int, dict[str, Tensor]]:
     """The tensors of each layer that names them, by its number.
 
-    InputError where a name is that of no tensor; it lists the tensors.
+    Raises InputError where a name is that of no tensor; it lists the tensors.
     """
     found: dict[int, dict[str, Tensor]] = {}
     for number, layer in enumerate(layers):

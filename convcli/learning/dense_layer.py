@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.correlation.solve import Sums, solve
+from convcli.core.correlation.normal_equations import ProductSums, solve
 from convcli.dataclass import dataclass
 from convcli.errors import InputError, RequestError
 from convcli.facts.learning import ErrorFacts, MovedFacts
 from convcli.layers.conv_path import ConvSums
 from convcli.layers.conv_paths import cheapest_conv_path
-from convcli.layers.model import PERCEPTRON_TASK
+from convcli.layers.model import DENSE_TASK
 from convcli.learning.dataset import (
     ReceptiveField,
     load_signals,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from convcli.array_types import AnyArray, BoolArray, Sizes
-    from convcli.core.correlation.solve import Solution
+    from convcli.core.correlation.normal_equations import Solution
     from convcli.facts.learning import LearningFacts
     from convcli.learning.dataset import Dataset, TrainingSignal
     from convcli.learning.learned_model import LearnedModel
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 WIDEST = 4000
 
 
-def learn_perceptron(task: Task, pairs: Sequence[Pair]) -> LearnedModel:
+def learn_dense_layer(task: Task, pairs: Sequence[Pair]) -> LearnedModel:
     """The dense layer of least squared error on tiles of `task.taps` samples, beside a filter.
 
     Raises RequestError for a prediction or tiles that are too large, InputError for too few tiles.
@@ -82,7 +82,7 @@ def learn_perceptron(task: Task, pairs: Sequence[Pair]) -> LearnedModel:
     facts = _dense_facts(task, dataset, linear, signals, dense)
     facts = replace(facts, ridge=solution.ridge, deficient=solution.deficient)
     model = learned_model(task, dataset.signal, facts, dense.tensors(), linear.noise)
-    metadata = {"task": f"{PERCEPTRON_TASK} of {'x'.join(map(str, task.taps))}"}
+    metadata = {"task": f"{DENSE_TASK} of {'x'.join(map(str, task.taps))}"}
     moved = [vars(each) for each in facts.moved]
     return replace(model.with_metadata(metadata, {"moved": moved}), runs=False)
 
@@ -174,17 +174,17 @@ def _fit_dense(
 
 def _tile_sums(
     task: Task, channels: Channels, signals: list[TrainingSignal], *, held_out: bool
-) -> Sums:
+) -> ProductSums:
     """Normal equations summed over all complete tiles."""
     samples = math.prod(task.taps)
-    sums = Sums.nothing(samples * channels.inputs, samples * channels.outputs)
+    sums = ProductSums.nothing(samples * channels.inputs, samples * channels.outputs)
     for x, y, mask in known_parts(signals, held_out=held_out):
         complete = _complete(mask, task.taps)
         inputs = _one_row_each(_tiles(x, task.taps)[complete])
         targets = _one_row_each(_tiles(y, task.taps)[complete])
         inputs = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
         energy = np.einsum("no,no->o", targets, targets)
-        sums.add(Sums(inputs.T @ inputs, inputs.T @ targets, energy))
+        sums.add(ProductSums(inputs.T @ inputs, inputs.T @ targets, energy))
     return sums
 
 

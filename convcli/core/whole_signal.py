@@ -18,12 +18,12 @@ from convcli.core.exact.totals import ExactTotals
 from convcli.core.one_sample import OneSample, Pointwise
 from convcli.core.op import (
     ChannelUse,
-    Held,
+    LastKnown,
     Measure,
     Op,
     Span,
     ToMeasure,
-    nothing_held,
+    none_known,
     op_itself,
 )
 from convcli.dataclass import dataclass
@@ -49,14 +49,14 @@ class Unmeasured(OneSample):
         """What is measured; the operation that follows from it takes the place of this one."""
         return ToMeasure(measures=(self.measure,), before=(), with_measured=op_itself)
 
-    def __call__(self, x: Array, span: Span, held: Held = nothing_held) -> Array:
+    def __call__(self, x: Array, span: Span, held: LastKnown = none_known) -> Array:
         """Raise ValueError: the signal has not been measured."""
         raise ValueError("the signal has not been measured")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Normalize(Measure):
-    """Scales a signal so that its largest magnitude becomes `level`.
+    """Peak normalisation: scales a signal so that its largest magnitude becomes `level`.
 
     per_channel : one factor for each channel, not one for all
     alpha : index of the opacity channel, which is left alone, or None
@@ -103,7 +103,7 @@ class Normalize(Measure):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Reduce:
+class AdaptivePool:
     """An adaptive pool to `bins` outputs on each axis, with the bins of torch.nn.AdaptiveAvgPool1d.
 
     Output k of an axis of n samples is the mean or maximum of the samples floor(k n / bins) to
@@ -135,7 +135,7 @@ class Reduce:
         if site.in_branch and math.prod(self.bins) == 1:
             return (site.stage(Unmeasured(measure=Global(pool=placed), axes=before.axes)),)
         shape = self.bins if 0 not in before.shape else (0,) * before.axes
-        return (Stage(before=before, after=replace(before, shape=shape), reduces=placed),)
+        return (Stage(before=before, after=replace(before, shape=shape), pool=placed),)
 
     def weighted(self, y: Array) -> Array:
         """Multiply colours by their opacity before a mean."""
@@ -162,7 +162,7 @@ class Global(Measure):
     pool : the pool of the whole signal
     """
 
-    pool: Reduce
+    pool: AdaptivePool
 
     def of_block(self, y: Array) -> GlobalStatistic:
         """Return the statistic of one block."""
@@ -218,10 +218,11 @@ class Global(Measure):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GlobalStatistic:
-    """What was found of the samples of each channel that have come.
+    """Statistics of the samples that have come, for each channel.
 
-    counts : of the known ones · totals, largest : their sum and the largest of them
-    has_gap : whether one is missing
+    counts : how many samples are known
+    totals, largest : the sum and the maximum of the known samples
+    has_gap : whether a sample is missing
     """
 
     counts: IntArray

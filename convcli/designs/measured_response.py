@@ -9,9 +9,9 @@ import numpy as np
 
 from convcli.core.kernel import Kernel
 from convcli.dataclass import dataclass
-from convcli.designs.curves import Curve, read_curve
 from convcli.designs.fir import Phase, minimum_phase, response_at
 from convcli.designs.registry import step
+from convcli.designs.response_curves import Curve, read_curve
 from convcli.errors import InputError, RequestError
 from convcli.named_files import named_place
 from convcli.signals import Signal

@@ -11,6 +11,7 @@ from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.losses import Loss
 from convcli.media.audio import wav
+from convcli.media.audio.declared_length import caf_samples
 from convcli.media.audio.flac_frames import (
     FlacFrame,
     StreamInfo,
@@ -28,7 +29,6 @@ from convcli.media.audio.mp3_frames import (
     frames_from,
     mp3_start,
 )
-from convcli.media.audio.promised import caf_samples
 from convcli.media.audio.voc import others_in_voc, sound_block, true_voc_size
 from convcli.sndfile import WatchedFile
 from convcli.units import plural
@@ -44,7 +44,7 @@ _SCANNED_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mending:
+class HeaderRepair:
     """The corrections with which libsndfile reads a file.
 
     patches : places in the file, and the bytes that replace those there
@@ -63,12 +63,12 @@ class Mending:
     loss: str | None = None
 
 
-class MendedFile(WatchedFile):
+class RepairedFile(WatchedFile):
     """A file as libsndfile reads it, with its corrections."""
 
-    def __init__(self, file: BinaryIO, mending: Mending) -> None:
+    def __init__(self, file: BinaryIO, repair: HeaderRepair) -> None:
         super().__init__(file)
-        self._mending = mending
+        self._repair = repair
         self._place = file.tell()
 
     def readinto(self, space: Any) -> int:
@@ -77,13 +77,13 @@ class MendedFile(WatchedFile):
         start = self._place
         super().seek(start)
         done = super().readinto(view)
-        length = self._mending.length
+        length = self._repair.length
         if length is not None:
             stop = min(len(view), max(0, length - start))
             if stop > done:
                 view[done:stop] = bytes(stop - done)
             done = stop
-        for place, patch in self._mending.patches:
+        for place, patch in self._repair.patches:
             low, high = max(place, start), min(place + len(patch), start + done)
             if low < high:
                 view[low - start : high - start] = patch[low - place : high - place]
@@ -97,8 +97,8 @@ class MendedFile(WatchedFile):
         return self._place
 
     def _end(self) -> int:
-        if self._mending.length is not None:
-            return self._mending.length
+        if self._repair.length is not None:
+            return self._repair.length
         return super().seek(0, os.SEEK_END)
 
     def tell(self) -> int:
@@ -106,40 +106,40 @@ class MendedFile(WatchedFile):
         return self._place
 
 
-def mending_for(file: BinaryIO, prefix: bytes) -> Mending | None:
-    """What must be mended in a file that begins with `prefix`, None if nothing is known."""
+def repair_for(file: BinaryIO, prefix: bytes) -> HeaderRepair | None:
+    """What must be repaired in a file that begins with `prefix`, None if nothing is known."""
     try:
         if wav.is_wav(prefix):
-            return _mend_adpcm(file)
+            return _repair_of_adpcm(file)
         if prefix.startswith(b"OggS"):
-            return _mended_later_streams(file)
+            return _skipped_later_streams(file)
         if prefix.startswith(b"Crea"):
-            return _mend_voc(file)
+            return _repair_of_voc(file)
         if prefix.startswith(b"caff"):
-            return _mend_caf(file)
+            return _repair_of_caf(file)
         start = mp3_start(file)
-        return _mend_flac(file) if start is None else _mend_mp3(file, start)
+        return _repair_of_flac(file) if start is None else _repair_of_mp3(file, start)
     except (ValueError, InputError):  # libsndfile says what is wrong
         return None
 
 
-def _mended_later_streams(file: BinaryIO) -> Mending | None:
+def _skipped_later_streams(file: BinaryIO) -> HeaderRepair | None:
     """Say how much of an Ogg file comes after its first stream, which alone is read."""
     later = ogg.later_streams(file)
     if later is None:
         return None
     loss = f"holds several streams: the {later.frames} frames after the first one are left out"
-    return Mending(loss=loss, left_out_bytes=later.size)
+    return HeaderRepair(loss=loss, left_out_bytes=later.size)
 
 
-def _mend_mp3(file: BinaryIO, start: Mp3Start) -> Mending | None:
+def _repair_of_mp3(file: BinaryIO, start: Mp3Start) -> HeaderRepair | None:
     """Count the frames of an MP3 that no tag counts, or whose tag counts those of its first part.
 
     libsndfile reads no more than a tag counts, or than it estimates by the first bit rate.
     """
     tag = start.tag
     if tag is None or tag.frames is None:
-        return _mend_uncounted_mp3(file, start)
+        return _repair_of_uncounted_mp3(file, start)
     length = file.seek(0, os.SEEK_END)
     if tag.stop is not None:
         is_all = next(frames_from(file, tag.stop), None) is None
@@ -150,10 +150,10 @@ def _mend_mp3(file: BinaryIO, start: Mp3Start) -> Mending | None:
         return None
     each = start.frame.samples / start.frame.rate
     note = f"its header counts {tag.frames * each:.6g} s, {frames * each:.6g} s are there"
-    return Mending(patches=((tag.count_place, frames.to_bytes(4, "big")),), note=note)
+    return HeaderRepair(patches=((tag.count_place, frames.to_bytes(4, "big")),), note=note)
 
 
-def _mend_uncounted_mp3(file: BinaryIO, start: Mp3Start) -> Mending:
+def _repair_of_uncounted_mp3(file: BinaryIO, start: Mp3Start) -> HeaderRepair:
     """Make libsndfile estimate more frames than there are, by a longer file, and count them."""
     count = counted_frames(file, start)
     stretched = (count.frames + 1) * LARGEST_FRAME_BYTES
@@ -166,13 +166,13 @@ def _mend_uncounted_mp3(file: BinaryIO, start: Mp3Start) -> Mending:
         patches = ((stop, bytes(len(tag))), (length - len(tag), tag))
     cut = "is truncated: its last frame is not complete" if count.is_cut else None
     frames = count.frames * start.frame.samples
-    return Mending(patches=patches, length=length, frames=frames, loss=cut)
+    return HeaderRepair(patches=patches, length=length, frames=frames, loss=cut)
 
 
 # ------------------------------------------------------------------------- VOC and CAF
 
 
-def _mend_voc(file: BinaryIO) -> Mending | None:
+def _repair_of_voc(file: BinaryIO) -> HeaderRepair | None:
     """End a VOC right behind its only block of sound, up to where libsndfile reads samples."""
     block = sound_block(file)
     length = file.seek(0, os.SEEK_END)
@@ -189,10 +189,10 @@ def _mend_voc(file: BinaryIO) -> Mending | None:
     note = None
     if others:
         note = Loss(f"{plural(others, 'block')} of text, markers or loops cannot be kept")
-    return Mending(patches=tuple(patches), length=end, note=note)
+    return HeaderRepair(patches=tuple(patches), length=end, note=note)
 
 
-def _mend_caf(file: BinaryIO) -> Mending | None:
+def _repair_of_caf(file: BinaryIO) -> HeaderRepair | None:
     """Set the size of the samples to what is there, if it is larger or not known.
 
     libsndfile loses some or all of them otherwise.
@@ -205,7 +205,7 @@ def _mend_caf(file: BinaryIO) -> Mending | None:
     if promised != UNTIL_END and start + promised <= length:
         return None
     size = (length - start).to_bytes(_CAF_SIZE_BYTES, "big")
-    return Mending(patches=((start - _CAF_SIZE_BYTES, size),))
+    return HeaderRepair(patches=((start - _CAF_SIZE_BYTES, size),))
 
 
 # ------------------------------------------------------------------------------------ FLAC
@@ -243,7 +243,7 @@ def _flac_parts(file: BinaryIO) -> _FlacParts:
     return _FlacParts(info, facts, start, stop, first, _last_frame(file, start, stop, info))
 
 
-def _mend_flac(file: BinaryIO) -> Mending | None:
+def _repair_of_flac(file: BinaryIO) -> HeaderRepair | None:
     """Correct a header that contradicts the first and the last frame."""
     parts = _flac_parts(file)
     info, first, last = parts.info, parts.first, parts.last
@@ -265,7 +265,7 @@ def _mend_flac(file: BinaryIO) -> Mending | None:
     if true == info and loss is None and info.frames > 0:
         return None
     patch = (parts.facts, true.facts())
-    return Mending(patches=(patch,), length=parts.stop, note=note, loss=loss)
+    return HeaderRepair(patches=(patch,), length=parts.stop, note=note, loss=loss)
 
 
 def has_flac_frames(file: BinaryIO) -> bool:
@@ -349,7 +349,7 @@ def _cut_at_change(frames: list[FlacFrame], info: StreamInfo) -> tuple[StreamInf
 _ADPCM_BLOCKS = {2: (7, 2, 0.5), 0x11: (4, 1, 4)}
 
 
-def _mend_adpcm(file: BinaryIO) -> Mending | None:
+def _repair_of_adpcm(file: BinaryIO) -> HeaderRepair | None:
     """Complete the last block of ADPCM samples, which libsndfile leaves out otherwise."""
     file.seek(0)
     header = wav.read_header(file, name="")
@@ -368,7 +368,7 @@ def _mend_adpcm(file: BinaryIO) -> Mending | None:
     zeros = (start + there, bytes(size - there))
     sizes = (start - 4, size.to_bytes(4, "little")), (4, (start + size - 8).to_bytes(4, "little"))
     frames = whole * each + more
-    return Mending(patches=(zeros, *sizes), length=start + size, frames=frames)
+    return HeaderRepair(patches=(zeros, *sizes), length=start + size, frames=frames)
 
 
 def _adpcm_frames(header: wav.WavHeader, size: int) -> int:

@@ -49,7 +49,8 @@ SHORTEST_TRANSFORM = {1: 1 << 16, 2: 512}
 SIGNIFICANT, HIGH = 5.0, 0.5
 # A signal whose variance is less than this part of its power is constant but for rounding.
 LEAST_VARIANCE = 1e-24
-# Spectra of signals with a larger sum of squares could overflow.
+# Spectra of signals with a larger sum of squares could overflow. Below the least one, squares are
+# rounded to 0.
 LARGEST_POWER = {np.float32: 1e30, np.float64: 1e290}
 LEAST_POWER = 1e-290
 # A second lag with this part of the best correlation makes the delay ambiguous.

@@ -42,7 +42,7 @@ RIDGES = (0.0, 1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
 @dataclass(eq=False)
-class Sums:
+class ProductSums:
     """Sums of products over windows of the inputs and their targets.
 
     gram : A'A, (p + 1, p + 1) with p = in * k weights in the order (in, k...); cross : A'y, (p + 1,
@@ -55,7 +55,7 @@ class Sums:
     energy: FloatArray
 
     @classmethod
-    def nothing(cls, inputs: int, outputs: int) -> Sums:
+    def nothing(cls, inputs: int, outputs: int) -> ProductSums:
         """The sums over no windows, for `inputs` weights."""
         return cls(
             gram=np.zeros((inputs + 1, inputs + 1)),
@@ -74,7 +74,7 @@ class Sums:
         sums = (self.gram, self.cross, self.energy)
         return all(np.isfinite(each).all() for each in sums)
 
-    def add(self, other: Sums) -> None:
+    def add(self, other: ProductSums) -> None:
         """Add the sums over other windows."""
         with np.errstate(over="ignore", invalid="ignore"):  # the caller asks `finite`
             self.gram += other.gram
@@ -106,7 +106,7 @@ class Sums:
         return max(1, self.count * len(self.energy))
 
 
-def sums_over(x: Array, y: Array, shape: tuple[int, ...]) -> Sums:
+def sums_over(x: Array, y: Array, shape: tuple[int, ...]) -> ProductSums:
     """The sums over all windows of `shape` in `x`; the window at t is paired with the target y[t].
 
     x : (m + k - 1, in) or (m + h - 1, n + w - 1, in) finite; y : (m, out) or (m, n, out) finite
@@ -116,7 +116,7 @@ def sums_over(x: Array, y: Array, shape: tuple[int, ...]) -> Sums:
     k = shape[0]
     is_long = len(shape) == 1 and k >= LONG
     by_correlation = is_long and len(y) >= 4 * k
-    with np.errstate(over="ignore", invalid="ignore"):  # the caller asks `Sums.finite`
+    with np.errstate(over="ignore", invalid="ignore"):  # the caller asks `ProductSums.finite`
         sums = _by_correlation(x, y) if by_correlation else _by_products(x, y, shape)
         targets = y.reshape(-1, y.shape[-1])
         sums.energy = np.einsum("no,no->o", targets, targets)
@@ -126,12 +126,12 @@ def sums_over(x: Array, y: Array, shape: tuple[int, ...]) -> Sums:
     return sums
 
 
-def _by_products(x: Array, y: Array, shape: tuple[int, ...]) -> Sums:
+def _by_products(x: Array, y: Array, shape: tuple[int, ...]) -> ProductSums:
     """A'A and A'y from gathered windows, some at a time."""
     axes = tuple(range(len(shape)))
     windows = sliding_window_view(x, shape, axis=axes)  # (outputs..., in, k...)
     p = math.prod(shape) * x.shape[-1]
-    sums = Sums.nothing(p, y.shape[-1])
+    sums = ProductSums.nothing(p, y.shape[-1])
     row = p * math.prod(y.shape[1:-1])
     rows = max(1, VALUES_GATHERED // max(1, row))
     for first in range(0, len(y), rows):
@@ -144,7 +144,7 @@ def _by_products(x: Array, y: Array, shape: tuple[int, ...]) -> Sums:
     return sums
 
 
-def _by_correlation(x: Array, y: Array) -> Sums:
+def _by_correlation(x: Array, y: Array) -> ProductSums:
     """A'A and A'y from correlations, for long windows along one axis.
 
     Two channels i, j have a (k, k) block in A'A: sum over t < m of x[t + a, i] x[t + b, j]. Its
@@ -161,7 +161,7 @@ def _by_correlation(x: Array, y: Array) -> Sums:
     heads = spectrum(channels[:, :m], size)
     targets = spectrum(np.ascontiguousarray(y.T), size)
 
-    sums = Sums.nothing(k * inputs, outputs)
+    sums = ProductSums.nothing(k * inputs, outputs)
     edges = [at_lags(cross_spectrum(head, whole), size, lags) for head in heads]
     _fill_gram(sums.gram, channels, edges, m)
     for output, target in enumerate(targets):
@@ -234,7 +234,12 @@ class Solution:
 
 
 def solve(
-    train: Sums, held: Sums | None, *, free: BoolArray, bias: bool, ridge: float | None
+    train: ProductSums,
+    held: ProductSums | None,
+    *,
+    free: BoolArray,
+    bias: bool,
+    ridge: float | None,
 ) -> Solution | None:
     """The taps of least squared error, with `ridge` times the power of each input on the diagonal.
 
@@ -288,7 +293,7 @@ class _NormalEquations:
     target: FloatArray
 
 
-def _centred_equations(sums: Sums, free: BoolArray, *, bias: bool) -> _NormalEquations:
+def _centred_equations(sums: ProductSums, free: BoolArray, *, bias: bool) -> _NormalEquations:
     """A'A - n m m' and A'y - n m t', with the means m of the inputs and t of the targets.
 
     Both means are 0 without a bias.

@@ -1,4 +1,4 @@
-"""The different colours of a picture, where its format holds few."""
+"""Counting the different colours of a picture, for formats that hold few."""
 
 from __future__ import annotations
 

@@ -10,12 +10,12 @@ import numpy as np
 from convcli.core.convolution.convolve import quotient
 from convcli.core.exact.sums import exact_sums_between
 from convcli.core.exact.totals import ExactTotals
-from convcli.core.whole import largest_known
+from convcli.core.whole_signal import largest_known
 from convcli.signals import row_numbers
 
 if TYPE_CHECKING:
     from convcli.array_types import BoolArray, IntArray
-    from convcli.core.whole import Reduce
+    from convcli.core.whole_signal import AdaptivePool
     from convcli.signals import AnyRows, Array, Rows
 
 # What samples are multiplied by where their sum would be beyond the largest float64.
@@ -24,8 +24,8 @@ _SCALE = 2.0**-600
 NARROW = 64
 
 
-class Reduction:
-    """The bins of a Reduce as blocks come, in constant memory.
+class AdaptiveBins:
+    """The bins of an AdaptivePool as blocks come, in constant memory.
 
     Where there are more bins than samples, many bins hold the same samples: each of these different
     bins is computed once.
@@ -34,11 +34,11 @@ class Reduction:
         axis 0
     """
 
-    def __init__(self, reduce: Reduce, shape: tuple[int, ...]) -> None:
-        self.reduce = reduce
+    def __init__(self, pool: AdaptivePool, shape: tuple[int, ...]) -> None:
+        self.pool = pool
         self.shape = shape
         self.seen = 0
-        lows, highs = _bin_edges(shape[0], reduce.bins[0])
+        lows, highs = _bin_edges(shape[0], pool.bins[0])
         is_new = np.diff(lows, prepend=-1) + np.diff(highs, prepend=-1) > 0
         # The different bins, and for each bin the number of the one that it is.
         self._lows, self._highs = lows[is_new], highs[is_new]
@@ -46,7 +46,7 @@ class Reduction:
         widest = int((highs - lows).max(initial=0))
         self._narrow: _NarrowBins | None = None
         if len(shape) == 1 and widest <= NARROW:
-            self._narrow = _NarrowBins(reduce, self._lows, self._highs)
+            self._narrow = _NarrowBins(pool, self._lows, self._highs)
         self._totals: Any = None
         # Sums of bins of a signal of one axis.
         self._exact: dict[tuple[int, ...], ExactTotals] = {}
@@ -56,7 +56,7 @@ class Reduction:
 
     def add(self, y: Array, rows: AnyRows) -> None:
         """Take in the next block and the input rows of its samples."""
-        y = self.reduce.weighted(y)
+        y = self.pool.weighted(y)
         if self._totals is None:
             self._start(y)
         start = self.seen
@@ -78,15 +78,15 @@ class Reduction:
     def _note_rows(self, rows: AnyRows, start: int, stop: int) -> None:
         """Note the input rows of the bins that are aligned with a sample in [start, stop)."""
         aligned = self._highs - 1
-        if not self.reduce.causal:
+        if not self.pool.causal:
             aligned = (self._lows + self._highs - 1) // 2
         first, last = np.searchsorted(aligned, [start, stop])
         places = aligned[first:last] - start
         self._rows[first:last] = row_numbers(rows)[places]
 
     def _start(self, y: Array) -> None:
-        start = 0.0 if self.reduce.statistic == "mean" else -np.inf
-        self._totals = np.full((len(self._lows), *self.reduce.bins[1:], y.shape[-1]), start)
+        start = 0.0 if self.pool.statistic == "mean" else -np.inf
+        self._totals = np.full((len(self._lows), *self.pool.bins[1:], y.shape[-1]), start)
         self._counts = np.zeros(self._totals.shape)
         # The mean of whole numbers, of a picture of bytes, is a fraction.
         self._dtype = np.result_type(y.dtype, np.float32)
@@ -106,7 +106,7 @@ class Reduction:
     @cached_property
     def _columns(self) -> list[tuple[IntArray, IntArray]]:
         """The bins along axis 1 by their width: numbers (n,) and the columns of each (n, width)."""
-        lows, highs = _bin_edges(self.shape[1], self.reduce.bins[1])
+        lows, highs = _bin_edges(self.shape[1], self.pool.bins[1])
         widths = highs - lows
         found = []
         for width in np.unique(widths):
@@ -119,14 +119,14 @@ class Reduction:
         """Take in samples of some bins along axis 0, of each bin one after the other."""
         known = ~np.isnan(part)
         totals = self._totals[at]
-        if self.reduce.missing == "propagate":
+        if self.pool.missing == "propagate":
             totals = np.where(known.all(axis=0), totals, np.nan)
             self._totals[at] = totals
         self._counts[at] += known.sum(axis=0)
-        if self.reduce.statistic == "mean" and len(self.shape) == 1:
+        if self.pool.statistic == "mean" and len(self.shape) == 1:
             totals = self._exact.setdefault(at, ExactTotals(part.shape[1]))
             totals.add(np.where(known, part, 0.0))
-        elif self.reduce.statistic == "mean":
+        elif self.pool.statistic == "mean":
             # One addition after the other, so that the sum does not depend on where the blocks end.
             terms = np.concatenate([totals[None], np.where(known, part, 0.0)])
             self._totals[at] = np.cumsum(terms, axis=0, out=terms)[-1]
@@ -142,12 +142,12 @@ class Reduction:
         empty = self._counts == 0
         counts = np.where(empty, 1, self._counts)
         y = self._totals
-        if self.reduce.statistic == "mean":
+        if self.pool.statistic == "mean":
             y = y / counts
         for at, totals in self._exact.items():
             # A bin that is missing has a total of NaN, any other one of 0.
             y[at] += totals.mean(counts[at])
-        y = self.reduce.unweighted(np.where(empty, np.nan, y))
+        y = self.pool.unweighted(np.where(empty, np.nan, y))
         return y[self._numbers].astype(self._dtype), self._rows[self._numbers]
 
 
@@ -157,8 +157,8 @@ class _NarrowBins:
     lows, highs : (bins,) the samples [low, high) of each bin
     """
 
-    def __init__(self, reduce: Reduce, lows: IntArray, highs: IntArray) -> None:
-        self._reduce = reduce
+    def __init__(self, pool: AdaptivePool, lows: IntArray, highs: IntArray) -> None:
+        self._pool = pool
         self._lows = lows
         self._highs = highs
         self._rest: Any = None
@@ -189,11 +189,11 @@ class _NarrowBins:
         x = np.ascontiguousarray(x, np.float64)
         known = ~np.isnan(x)
         counts = _counts_between(known, low, high)
-        if self._reduce.statistic == "mean":
+        if self._pool.statistic == "mean":
             found = _means_between(np.where(known, x, 0.0), low, high, counts)
         else:
             found = _largest_between(np.where(known, x, -np.inf), low, high)
-        needed = high - low if self._reduce.missing == "propagate" else 1
+        needed = high - low if self._pool.missing == "propagate" else 1
         found[counts < needed] = np.nan
         return found
 

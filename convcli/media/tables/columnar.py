@@ -100,6 +100,10 @@ class BatchRows:
         """Where a cell is, for messages; rows are counted from 1."""
         return f"row {self.batch.first + row + 1}"
 
+    def advice_on_words(self, _: int) -> str | None:
+        """Return None: a table with types has no row of units."""
+        return None
+
     def of_channels(self, channels: tuple[int, ...]) -> BatchRows:
         """The rows unchanged: they do not depend on the channels that are written."""
         return self

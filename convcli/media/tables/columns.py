@@ -135,6 +135,8 @@ class ColumnNames:
         if len(self._first_line) == 1:
             (cell,) = self._first_line
             line = cell.decode("utf-8", "replace").strip()
+            if line.startswith("#"):
+                return "--comment '#' leaves out lines that begin with #"
             for sign in ";|\t, ":
                 if sign in line and sign != self._decimal:
                     return f"-d {sign!r} if that splits the cells of {shown_cell(line)}"

@@ -211,10 +211,11 @@ def _pandas_notations(
     """Dates as pandas understands them, with the month first and with the day first."""
     notations = [DateNotation(partial(read_dates, form), form) for form in _formats_of(first)]
     if not notations:
+        advice = times.rows.advice_on_words(0) or format_hint(first.decode("utf-8", "replace"))
         raise times.error(
             0,
             "a time: a number of seconds, a date, or a date with a time of day",
-            hint=f"{format_hint(first.decode('utf-8', 'replace'))}; {HINT}",
+            hint=f"{advice}; {HINT}",
         )
     readings: list[tuple[Notation, Moments]] = []
     for notation in notations:

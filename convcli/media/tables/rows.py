@@ -5,12 +5,13 @@ NumPy finds the offsets of many rows at once.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from convcli.dataclass import dataclass
-from convcli.errors import InputError
+from convcli.errors import InputError, shell_word
 from convcli.media.tables.cells import RETURN, Cells, outside_quotes
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from convcli.array_types import BoolArray, ByteArray, IntArray
     from convcli.media.tables.records import Dialect, Records
+
+# So many bytes of a line are shown in a hint.
+_MOST_QUOTED = 20
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -47,6 +51,18 @@ class RowSpans:
         place = self.cells[column].start[row]
         line = self.records.line + self.records.data.count(self.newline, 0, place)
         return f"line {line}"
+
+    def advice_on_words(self, row: int) -> str | None:
+        """How to leave out a row without a digit, such as one of units; None for another row.
+
+        None for a line of JSON, too: its names are not in a row of their own.
+        """
+        text = self.records.data[self.starts[row] : self.stops[row]]
+        beginning = text[:_MOST_QUOTED].decode("utf-8", "ignore")
+        if re.search(rb"\d|^\s*\{", text) or not beginning.strip():
+            return None
+        option = f"--comment {shell_word(beginning)}"
+        return f"{option} leaves out a row of units"
 
 
 def find_rows(

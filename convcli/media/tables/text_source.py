@@ -147,8 +147,9 @@ class TextSource(TableSource):
         try:
             values = read_numbers(cells, self.dialect.numbers)
         except BadCellError as bad:
-            hint = f"{bad.hint}; -c names the columns to filter"
             row, place = divmod(bad.row, len(columns))
+            advice = (bad.hint, spans.advice_on_words(row), "-c names the columns to filter")
+            hint = "; ".join(filter(None, advice))
             raise self._bad_cell(spans, row, columns[place], "a number", hint) from None
         identifier = first_identifier(cells) if automatic else None
         if identifier is not None:

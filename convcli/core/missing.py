@@ -47,8 +47,15 @@ MOST_RUNS = 64
 def known_mean(x: Array) -> Array:
     """Mean of each channel of (n, channels) over the finite values, 0 if there are none."""
     known = np.isfinite(x)
-    mean: Array = np.where(known, x, 0.0).sum(axis=0) / np.maximum(1, known.sum(axis=0))
-    return mean
+    values = np.where(known, x, 0.0)
+    count = np.maximum(1, known.sum(axis=0))
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean: Array = values.sum(axis=0) / count
+    if np.isfinite(mean).all():
+        return mean
+    # A sum of large samples overflows; their mean does not.
+    divided: Array = (values / count).sum(axis=0)
+    return divided
 
 
 def any_missing(x: Array) -> bool:

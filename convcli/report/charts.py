@@ -77,6 +77,8 @@ class Axis:
         low, high = self.low, self.high
         if self.logarithmic:
             low, high, value = math.log(low), math.log(high), np.log(np.maximum(value, low))
+        if not math.isfinite(high - low):  # the largest numbers on both sides of 0
+            low, high, value = low / 4, high / 4, value / 4
         return (value - low) / ((high - low) or 1.0)
 
     def ticks(self, count: int) -> list[float]:

@@ -192,15 +192,18 @@ def _is_only_read(stream: TextIO) -> bool:
 
 
 def _buffered(stream: io.TextIOWrapper) -> io.TextIOWrapper:
-    """A standard stream with a buffer, which writes all that it is given or raises an error.
+    """Standard output with a buffer, which writes all that it is given or raises an error.
 
-    With PYTHONUNBUFFERED it has none, and a full disk or pipe would take a part in silence.
+    With PYTHONUNBUFFERED it has none, and a full disk or pipe would take a part in silence. A
+    stream that another program has put in its place stays as it is.
     """
     file: object = stream.buffer
-    if not isinstance(file, io.RawIOBase):
+    if stream is not sys.__stdout__ or not isinstance(file, io.RawIOBase):
         return stream
+    raw = io.FileIO(stream.fileno(), "w", closefd=False)
+    raw.name = "<stdout>"
     return io.TextIOWrapper(
-        io.BufferedWriter(file), encoding=stream.encoding, line_buffering=stream.isatty()
+        io.BufferedWriter(raw), encoding=stream.encoding, line_buffering=stream.isatty()
     )
 
 

@@ -169,7 +169,7 @@ def _phase_products(taps: Sequence[FloatArray]) -> FloatArray:
 
 def _linear_taps(factor: int) -> FloatArray:
     """The taps of each phase of linear interpolation, (factor, 3)."""
-    return _taps_of_phases(factor, 1, lambda distance: 1 - distance)
+    return _sampled_kernel(factor, 1, lambda distance: 1 - distance)
 
 
 def _cubic_taps(factor: int, slope: float) -> FloatArray:
@@ -185,10 +185,10 @@ def _cubic_taps(factor: int, slope: float) -> FloatArray:
         higher_terms = ((distance - 5) * distance + 8) * distance * slope
         return higher_terms - 4 * slope
 
-    return _taps_of_phases(factor, 2, kernel)
+    return _sampled_kernel(factor, 2, kernel)
 
 
-def _taps_of_phases(factor: int, reach: int, kernel: Callable[[float], float]) -> FloatArray:
+def _sampled_kernel(factor: int, reach: int, kernel: Callable[[float], float]) -> FloatArray:
     """The taps of each phase of an interpolation, (factor, 2 * reach + 1).
 
     kernel : the weight of a sample at a distance in samples; 0 from the distance `reach` on

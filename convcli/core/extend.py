@@ -33,7 +33,7 @@ def indices_inside(i: IntArray, n: int | IntArray, edge: Edge) -> IntArray:
 
     Any distance from the signal is allowed: mirrored samples are mirrored again, as in `numpy.pad`.
 
-    >>> inside(np.arange(-3, 7), 4, "reflect").tolist()
+    >>> indices_inside(np.arange(-3, 7), 4, "reflect").tolist()
     [3, 2, 1, 0, 1, 2, 3, 2, 1, 0]
     """
     if edge == "edge":

@@ -14,6 +14,7 @@ import select
 import signal
 import termios
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -52,6 +53,8 @@ def wait_until_worked(
     process: subprocess.Popen[str] | subprocess.Popen[bytes], seconds: float
 ) -> None:
     """Wait until the process has used `seconds` more of processor time, or has ended."""
+    if process.poll() is not None:  # nothing tells what it had used
+        return
     began = processor_time(process.pid)
 
     def worked() -> bool:
@@ -102,6 +105,15 @@ def read_terminal(terminal: IO[bytes]) -> bytes:
 def wait_for_end(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> int:
     """The exit code of a process that is about to end."""
     return process.wait(PATIENCE)
+
+
+def children(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> list[str]:
+    """The processes that any thread of a process has started and that are still there."""
+    found = []
+    for task in Path(f"/proc/{process.pid}/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has ended
+            found += task.read_text().split()
+    return found
 
 
 def is_running(pid: str) -> bool:

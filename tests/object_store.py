@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -27,26 +28,31 @@ RESENT = 0.2
 
 @contextmanager
 def moto_server(folder: Path) -> Iterator[str]:
-    """The address of an S3 server, a process of its own that ends with the context."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    log = (folder / "moto.log").open("wb")
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    """The address of an S3 server, a process of its own that ends with the context.
+
+    The system gives it a port, and it tells that when it listens. A port that was free a moment ago
+    may be taken, and a connection to one of these that nobody listens on may meet itself.
+    """
+    path = folder / "moto.log"
+    command = [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
     # What the tests ask of it later is no matter of its own.
     environment = {name: text for name, text in os.environ.items() if not name.startswith("AWS_")}
-    with log, subprocess.Popen(command, stdout=log, stderr=log, env=environment) as process:
+
+    def address() -> re.Match[str] | None:
+        return re.search(r"http://127\.0\.0\.1:[1-9]\d*(?=\s)", path.read_text())
+
+    with (
+        path.open("wb") as log,
+        subprocess.Popen(command, stdout=log, stderr=log, env=environment) as process,
+    ):
         try:
-            wait_until(lambda: _answers(port) or process.poll() is not None, "S3 answers")
-            yield f"http://127.0.0.1:{port}"
+            wait_until(lambda: bool(address()) or process.poll() is not None, "S3 listens")
+            found = address()
+            assert found, path.read_text()
+            yield found[0]
         finally:
             process.terminate()
             process.wait(PATIENCE)
-
-
-def _answers(port: int) -> bool:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-        return True
-    return False
 
 
 class Line:
@@ -81,7 +87,11 @@ class Line:
         with suppress(OSError):
             while True:
                 client, _ = self._listening.accept()
-                server = socket.create_connection(self._server)
+                try:
+                    server = socket.create_connection(self._server)
+                except OSError:  # this one is lost, and the next may be better
+                    client.close()
+                    continue
                 asked = [b""]
                 for work in (self._ask, self._answer):
                     threading.Thread(target=work, args=(client, server, asked), daemon=True).start()

@@ -313,6 +313,37 @@ def shell(script: str, cwd: Path) -> Done:
     return checked(Done(ended.returncode, ended.stdout, ended.stderr.decode("utf-8", "replace")))
 
 
+# Memory is known from /proc alone. A limit on it would count the stacks of the threads, too, of which
+# some libraries have as many as there are cores.
+tells_memory = pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="needs /proc/self/status"
+)
+_PEAK = """
+import sys
+from pathlib import Path
+from convcli.cli import main
+try:
+    code = main(sys.argv[1:])
+finally:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    print(next(line for line in lines if line.startswith("VmHWM")), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+def peak_memory(*words: str | Path, cwd: Path) -> tuple[bytes, float]:
+    """What a run that does what it was asked for prints, and its peak memory in MB."""
+    ended = subprocess.run(
+        [sys.executable, "-c", _PEAK, *words],
+        cwd=cwd,
+        capture_output=True,
+        check=True,
+        timeout=PATIENCE,
+    )
+    told = ended.stderr.decode().splitlines()[-1]
+    return ended.stdout, int(told.split()[1]) / 1024
+
+
 @cache
 def _works(name: str) -> bool:
     """Whether a program is there and runs; a name on the PATH may be a stand-in that refuses."""

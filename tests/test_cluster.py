@@ -9,13 +9,12 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from life import PATIENCE, is_running, wait_until
+from life import PATIENCE, children, is_running, wait_until
 from object_store import Line
 from program import CONVCLI, done, refused, run
 
@@ -25,6 +24,7 @@ from convcli.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 pytest.importorskip("distributed", reason="needs convcli[cluster]")
 
@@ -46,18 +46,35 @@ class Cluster:
         self._contact = self.folder / "scheduler.json"
         words = ("dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
         self.scheduler = self._start(*words, "--scheduler-file", str(self._contact))
-        wait_until(self._contact.exists, "writes its address")
+        wait_until(self._has_written_address, "writes its address")
 
     @property
     def address(self) -> str:
         """Where the scheduler listens."""
         return str(json.loads(self._contact.read_text())["address"])
 
+    def _has_written_address(self) -> bool:
+        """Whether the file of the address is there with all its bytes."""
+        with suppress(OSError, ValueError):
+            return bool(self.address)
+        assert self.scheduler.poll() is None, "the scheduler has ended"
+        return False
+
     def worker(self, folder: Path, address: str | None = None) -> subprocess.Popen[bytes]:
-        """Start a worker of one thread in `folder`, which finds the scheduler at an address."""
+        """Start a worker of one thread in `folder`, which finds the scheduler at an address.
+
+        The command waits half a minute for the first worker, so that it is not begun before.
+        """
         found = address or self.address
         words = ("dask_worker", found, "--nthreads", "1", "--no-nanny", "--no-dashboard")
-        return self._start(*words, folder=folder)
+        process = self._start(*words, folder=folder)
+        log = self._log(process)
+        wait_until(
+            lambda: b"Registered to:" in log.read_bytes() or process.poll() is not None,
+            "finds the scheduler",
+        )
+        assert process.poll() is None, log.read_text()
+        return process
 
     def end_workers(self) -> None:
         """Kill all workers."""
@@ -73,13 +90,20 @@ class Cluster:
             self.worker(folder)
 
     def _start(self, tool: str, *words: str, folder: Path | None = None) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"distributed.cli.{tool}", *words],
-            cwd=folder or self.folder,
-            stderr=subprocess.DEVNULL,
-        )
+        unnamed = self.folder / "log"
+        with unnamed.open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"distributed.cli.{tool}", *words],
+                cwd=folder or self.folder,
+                stderr=log,
+            )
+        unnamed.rename(self._log(process))
         self.processes.append(process)
         return process
+
+    def _log(self, process: subprocess.Popen[bytes]) -> Path:
+        """What a process tells of itself."""
+        return self.folder / f"{process.pid}.log"
 
     def close(self) -> None:
         """Kill all processes."""
@@ -88,14 +112,23 @@ class Cluster:
             process.wait()
 
 
-# A scheduler takes seconds to start, so that the test that kills it comes last.
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(tmp_path_factory.mktemp("cluster"))
+def clusters() -> Iterator[list[Cluster]]:
+    """The clusters of these tests; each but the last has lost its scheduler."""
+    made: list[Cluster] = []
     try:
         yield made
     finally:
-        made.close()
+        for cluster in made:
+            cluster.close()
+
+
+@pytest.fixture
+def cluster(clusters: list[Cluster], tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """A cluster that other tests have used, since a scheduler takes seconds to start."""
+    if not clusters or clusters[-1].scheduler.poll() is not None:
+        clusters.append(Cluster(tmp_path_factory.mktemp("cluster")))
+    return clusters[-1]
 
 
 @pytest.fixture
@@ -154,6 +187,7 @@ def test_outcomes_that_are_lost_with_their_worker_are_made_again(
     import distributed
 
     connection: Any = distributed.Client  # it has no types
+    cluster.end_workers()
     victim = cluster.worker(folder)
     run = begun(folder, "--cluster", cluster.address)
     os.kill(run.pid, signal.SIGSTOP)
@@ -254,13 +288,12 @@ def test_ctrl_c_ends_the_processes_of_this_machine(folder: Path) -> None:
     """A terminal sends the signal to all of them; nothing is printed, and none stays."""
     (folder / "in" / "t07.csv").unlink()
     run = begun(folder, "--cluster", "local", "-j", "1")
-    started = Path(f"/proc/{run.pid}/task").glob("*/children")
-    children = [pid for place in started for pid in place.read_text().split()]
-    assert children
+    started = children(run)
+    assert started
     os.killpg(run.pid, signal.SIGINT)
     _, errors = run.communicate(timeout=PATIENCE)
     assert (run.returncode, errors) == (130, "")
-    wait_until(lambda: not any(map(is_running, children)), "ends its processes")
+    wait_until(lambda: not any(map(is_running, started)), "ends its processes")
     expected = files(folder / "expected")
     assert files(folder / "out").items() <= expected.items()
 

@@ -25,15 +25,26 @@ from life import (
 )
 from program import BUFFERED, CONVCLI, done
 
+from convcli.running.workers import cores
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # What a process hears can be seen in /proc alone.
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+
+
+def chain(step: str, values: Iterable[int]) -> str:
+    """A chain of one step with one value after the other, for steps that alone are done too soon."""
+    return "|".join(step.format(value) for value in values)
+
+
+# Requests that take several seconds of the processor.
+MEDIANS = chain("median:{}", range(4001, 4121, 2))
 LONG = {
-    "csv": ("csv", "gaussian:40", "in.csv"),
-    "audio": ("audio", "lowpass:1k,taps=30001", "in.wav"),
-    "image": ("image", "disk:60", "in.ppm"),
+    "csv": ("csv", MEDIANS, "in.csv"),
+    "audio": ("audio", MEDIANS, "in.wav"),
+    "image": ("image", "median:41", "in.ppm"),
 }
 
 
@@ -126,11 +137,6 @@ def test_a_signal_at_any_moment(  # noqa: PLR0917
     assert state(folder) == before
 
 
-def chain(step: str, values: Iterable[int]) -> str:
-    """A chain of one step with one value after the other, for steps that alone are done too soon."""
-    return "|".join(step.format(value) for value in values)
-
-
 # Requests that spend seconds in calls that NumPy, OpenCV, SciPy, libvips and the rest do not leave.
 MINIMUM_PHASES = chain("lowpass:{},taps=1000001,phase=minimum", range(100, 105))
 EXCHANGES = chain("lowpass:{}k,taps=2001,method=remez", range(1, 20))
@@ -162,21 +168,27 @@ def test_a_long_call_ends_within_a_second(call: str, folder: Path, inputs: Path)
         stderr=subprocess.DEVNULL,
     )
     wait_until_awake(process)
-    wait_until_worked(process, random.uniform(0.4, 0.8))
+    wait_until_worked(process, random.Random(call).uniform(0.4, 0.8))
     if process.poll() is not None:
         assert process.returncode == 0
         pytest.skip("this machine has done it already")
+    # It stands still meanwhile, even if this process has to wait for its turn.
+    os.kill(process.pid, signal.SIGSTOP)
     used = processor_time(process.pid)
     os.kill(process.pid, signal.SIGTERM)
+    os.kill(process.pid, signal.SIGCONT)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if state(folder) != before:  # it was done already, but perhaps for its last words
         words = CALLS[call].split()
         assert contents(folder) == undisturbed_contents(words, folder, inputs)
         return
+    if process.returncode == 0:
+        pytest.skip("this machine has done it already")
     assert process.returncode == 143
-    # Seconds of the processor, which do not depend on what else the machine does; two cores.
-    assert usage.ru_utime + usage.ru_stime - used < 2.0
+    # Seconds of the processor, which do not depend on what else the machine does: all cores may
+    # compute until the thread that answers signals has its turn.
+    assert usage.ru_utime + usage.ru_stime - used < max(2.0, cores())
 
 
 def test_a_signal_in_the_last_moments(tmp_path: Path) -> None:
@@ -262,15 +274,20 @@ def test_a_hidden_file_goes_with_the_process(folder: Path) -> None:
         "replacing._unnamed = lambda folder: None; main()"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", program, "csv", "gaussian:40000", "in.csv", "-o", "out.csv"],
+        [sys.executable, "-c", program, "csv", "sma:3", "--follow", "-o", "out.csv"],
         cwd=folder,
+        stdin=subprocess.PIPE,  # it waits for the next row
     )
+    assert process.stdin is not None
+    process.stdin.write(b"x\n1\n")
+    process.stdin.flush()
     wait_until(
         lambda: process.poll() is not None or any(folder.glob(".convcli-*.part")),
         "makes its output",
     )
     process.send_signal(signal.SIGTERM)
-    assert process.wait(PATIENCE) == 143
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 143
     assert state(folder) == before
 
 
@@ -291,12 +308,12 @@ def test_ctrl_c_with_several_inputs(moment: float, folder: Path) -> None:
         "2",
     )
     code, told = stopped(words, signal.SIGINT, moment, folder)
-    assert code == 130, told
-    assert "Traceback (most recent call last)" not in told
-    # One of the two may have been complete; half of one is never there.
+    # Both may have been complete, or one; half of one is never there.
     after = state(folder)
-    sizes = {after.pop(name, before[name[4:]])[0] for name in ("out_in.wav", "out_in2.wav")}
-    assert sizes == {before["in.wav"][0]}
+    complete = [after.pop(name) for name in ("out_in.wav", "out_in2.wav") if name in after]
+    assert code == 130 or (code == 0 and len(complete) == 2), (code, told)
+    assert "Traceback (most recent call last)" not in told
+    assert {size for size, _ in complete} <= {before["in.wav"][0]}
     assert after == before
 
 

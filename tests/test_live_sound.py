@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 import pytest
 import soundfile as sf
-from life import wait_until_drained
+from life import PATIENCE, wait_for_end, wait_until_drained
 from program import BUFFERED, CONVCLI, done
 from scipy.signal import fftconvolve, firwin
 
@@ -51,7 +52,10 @@ def header_of_pipe(channels: int, subtype: str = "PCM_16") -> bytes:
 
 
 class Live:
-    """A run of `convcli audio` whose input stays open."""
+    """A run of `convcli audio` whose input stays open.
+
+    A thread takes what comes out. A program that writes to a full pipe would not read its input.
+    """
 
     def __init__(self, *words: str) -> None:
         self._process = subprocess.Popen(
@@ -62,7 +66,21 @@ class Live:
             env={**os.environ, **BUFFERED},
             bufsize=0,
         )
-        self.out = b""
+        self._out = bytearray()
+        self._at_end = False
+        self._came = threading.Condition()
+        self._collector = threading.Thread(target=self._collect, daemon=True)
+        self._collector.start()
+
+    def _collect(self) -> None:
+        output = cast("BinaryIO", self._process.stdout)
+        while some := output.read(1 << 16):
+            with self._came:
+                self._out += some
+                self._came.notify()
+        with self._came:
+            self._at_end = True
+            self._came.notify()
 
     @property
     def _input(self) -> BinaryIO:
@@ -80,24 +98,25 @@ class Live:
 
     def until(self, size: int) -> bytes:
         """Wait until there are so many bytes in all; the input is still open."""
-        while len(self.out) < size:
-            some = os.read(cast("BinaryIO", self._process.stdout).fileno(), 1 << 16)
-            assert some, cast("BinaryIO", self._process.stderr).read()
-            self.out += some
-        return self.out
+        with self._came:
+            came = self._came.wait_for(lambda: len(self._out) >= size or self._at_end, PATIENCE)
+            assert came, f"{len(self._out)} bytes came out, not {size}"
+            assert len(self._out) >= size, cast("BinaryIO", self._process.stderr).read()
+            return bytes(self._out)
 
     def end(self) -> bytes:
         """Close the input, and return all bytes that came out."""
         self._input.close()
-        self.out += cast("BinaryIO", self._process.stdout).read()
         message = cast("BinaryIO", self._process.stderr).read()
-        assert self._process.wait() == 0, message
-        return self.out
+        assert wait_for_end(self._process) == 0, message
+        self._collector.join(PATIENCE)
+        return bytes(self._out)
 
     def close(self) -> None:
         """End the process, if it is still there."""
         self._process.kill()
         self._process.wait()
+        self._collector.join(PATIENCE)
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             cast("BinaryIO", stream).close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -593,6 +594,52 @@ def test_a_result_for_a_closed_output_is_not_lost_in_silence(words: str, folder:
     ended = shell(f"convcli {words} >&-", folder)
     assert ended.code == 4, ended
     assert ended.errors == ["error: cannot write to standard output: it is closed"]
+
+
+@pytest.mark.parametrize(
+    "words", ["--help", "filters", "csv sma:3 a.csv", "audio box:3 a.wav", "compare a.wav a.wav"]
+)
+def test_an_output_that_can_only_be_read(words: str, folder: Path) -> None:
+    ended = shell(f"convcli {words} 1</dev/null", folder)
+    assert ended.code == 4, ended
+    assert ended.errors == ["error: cannot write to standard output: it is open for reading only"]
+
+
+def test_pipes_that_do_not_wait() -> None:
+    """Programs such as node make pipes with O_NONBLOCK."""
+    rows = b"1\n" * 20_000
+    first_rows, fed = os.pipe()
+    received, output = os.pipe()
+    fcntl.fcntl(output, fcntl.F_SETPIPE_SZ, 4096)
+    for end in (first_rows, output):
+        os.set_blocking(end, False)
+    os.write(fed, b"x\n" + rows[:8])
+    words = [*CONVCLI, "csv", "sma:3", "--follow", "-q"]
+    with subprocess.Popen(words, stdin=first_rows, stdout=output) as process:
+        os.close(first_rows)
+        os.close(output)
+        with os.fdopen(received, "rb") as printed:
+            assert printed.readline() == b"x\n"  # it has read all that is there
+            with os.fdopen(fed, "wb") as rest:
+                rest.write(rows[8:])  # there is room for all in the pipe
+            assert printed.read() == rows
+        assert process.wait() == 0
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_disk_with_room_for_a_part(unbuffered: str, folder: Path) -> None:
+    """With PYTHONUNBUFFERED a write to standard output may take a part of the data."""
+    (folder / "long.csv").write_text("x\n" + "1\n" * 4000)
+    script = "trap '' XFSZ; ulimit -f 4; \"$@\" > out.csv"
+    ended = subprocess.run(
+        ["bash", "-c", script, "bash", *CONVCLI, "csv", "sma:3", "long.csv"],
+        cwd=folder,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        capture_output=True,
+        check=False,
+    )
+    assert ended.returncode == 4
+    assert ended.stderr == b"error: cannot write standard output: File too large\n"
 
 
 @pytest.mark.parametrize(

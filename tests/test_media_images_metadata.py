@@ -91,6 +91,16 @@ def test_comments_of_nonsense(data: bytes) -> None:
     resize_exif(b"II*\0" + data, 5, 6)
 
 
+def test_the_size_in_exif_is_that_of_the_result(program: Program, tmp_path: Path) -> None:
+    a = tmp_path / "a.jpg"
+    a.write_bytes(jpeg(segment(0xE1, exif_with_size(64, 48))))
+    for name in ("b.jpg", "b.png", "b.webp", "b.tif"):
+        path, _ = filtered(program, a, name, "avg_pool:2")
+        with Image.open(path) as picture:
+            size = picture.getexif().get_ifd(0x8769)
+        assert (size[0xA002], size[0xA003]) == (32, 24), name
+
+
 @pytest.mark.parametrize("jfif", [b"", segment(0xE0, b"JFIF\0\1\1\0\0\1\0\1\0\0")])
 @pytest.mark.parametrize("exif", [b"", segment(0xE1, exif_with_size(64, 48))])
 def test_a_jpeg_without_resolution_gets_none(

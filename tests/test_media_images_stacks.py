@@ -143,3 +143,22 @@ def test_the_shape_that_tifffile_notes(
             described = file.pages[0].description
             assert ("dose" in described) == bool(notes)
             assert ("shape" in described) == (words == ("gain:1",))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"photometric": "rgb", "planarconfig": "separate"},
+        {"photometric": "palette", "colormap": np.arange(768, dtype=np.uint16).reshape(3, 256)},
+    ],
+)
+def test_the_shape_that_tifffile_notes_is_that_of_the_pixels(
+    stored: dict[str, Any], program: Program, tmp_path: Path
+) -> None:
+    pixels = ODD_BYTES[:3]
+    if stored["photometric"] == "palette":
+        pixels = pixels[0]
+    tifffile.imwrite(tmp_path / "a.tif", pixels, **stored)
+    with copied(program, tmp_path, "gain:1") as file:
+        assert "shape" not in file.pages[0].description
+        assert file.asarray().shape == (*pixels.shape[-2:], 3)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 import pyvips
 from PIL import Image, ImageSequence, TiffImagePlugin
+from program import peak_memory, tells_memory
 
 import convcli
 from convcli.errors import InputError, OutputError
@@ -551,31 +550,18 @@ def test_large_strips_are_rounded_and_counted_like_small_ones(
 
 # Memory.
 
-PEAK = """
-import sys
-from pathlib import Path
-from convcli.cli import main
-try:
-    main(sys.argv[1:])
-finally:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    print(next(line for line in lines if line.startswith("VmHWM")))
-"""
-
 
 def peak(folder: Path, rows: int, suffix: str) -> float:
     """Peak memory in MB of a run on a black picture of 2000 columns."""
     black = pyvips.Image.black(2000, rows, bands=3).copy(interpretation="srgb")
     black.tiffsave(str(folder / "a.tif"))
     words = ["image", "-q", "box:3", "a.tif", "--threads", "2", "--force", "-o", f"b{suffix}"]
-    ended = subprocess.run(
-        [sys.executable, "-c", PEAK, *words], cwd=folder, capture_output=True, text=True, check=True
-    )
+    megabytes = peak_memory(*words, cwd=folder)[1]
     (folder / f"b{suffix}").unlink()
-    return int(ended.stdout.split()[1]) / 1024
+    return megabytes
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+@tells_memory
 @pytest.mark.parametrize("suffix", [".tif", ".jpg", ".png"])
 def test_memory_does_not_grow_with_the_picture(tmp_path: Path, suffix: str) -> None:
     assert peak(tmp_path, 10_000, suffix) < peak(tmp_path, 2_500, suffix) + 40
@@ -851,6 +837,107 @@ def test_a_picture_stays_where_it_is_on_the_map(
     assert {tag: found.get(tag) for tag in MAP} == {33550: None, 33922: None, 42113: "-9999"}
     ended = program.run("image", "gaussian:1", "a.tif", "-o", "d.png", cwd=tmp_path)
     assert "33550 (ModelPixelScale), 33922 (ModelTiepoint), 42113, 65000" in ended.warnings[0]
+
+
+# Samples that stand for missing ones
+
+
+def with_nodata(path: Path, pixels: Any, note: str, **options: Any) -> None:
+    """A TIFF whose tag of GDAL names the sample that stands for a missing one."""
+    tifffile = pytest.importorskip("tifffile")
+    notes = [(42113, "s", 0, note, True)]
+    tifffile.imwrite(path, pixels, extratags=notes, metadata=None, **options)
+
+
+def read_tiff(path: Path) -> Any:
+    import tifffile
+
+    return tifffile.imread(path)
+
+
+def mean_of_known(pixels: Any, missing: float) -> Any:
+    """Mean of the known ones of 3 x 3 pixels; a missing pixel stays one."""
+    known = np.where(pixels == missing, np.nan, pixels.astype(np.float64))
+    padded = np.pad(known, 1, mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3))
+    sums = np.nansum(windows, axis=(2, 3))
+    counts = np.sum(~np.isnan(windows), axis=(2, 3))
+    means = sums / np.maximum(counts, 1)
+    if pixels.dtype.kind != "f":
+        means = np.rint(means)
+    return np.where(pixels == missing, missing, means)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "note", "missing"),
+    [
+        ("u1", "255", 255),
+        ("u2", "0", 0),
+        ("i2", "-32768", -32768),
+        ("i4", "-99", -99),
+        ("f4", "-9999", -9999),
+        ("f4", "-3.4028234663852886e+38", float(np.finfo(np.float32).min)),
+        ("f4", "0.1 ", float(np.float32(0.1))),
+        ("f8", "1e20", 1e20),
+    ],
+)
+def test_the_sample_that_stands_for_a_missing_one(
+    dtype: str, note: str, missing: float, program: Program, tmp_path: Path
+) -> None:
+    pixels = noise(30, 40, 1, dtype)[..., 0]
+    pixels[5:12, 7:20] = missing
+    pixels[:, -1] = missing
+    with_nodata(tmp_path / "a.tif", pixels, note)
+    ended = program.run("image", "box:3", "a.tif", "-o", "b.tif", cwd=tmp_path)
+    assert f"missing {np.sum(pixels == missing)} samples" in ended.err
+    expected = mean_of_known(pixels, missing)
+    found = read_tiff(tmp_path / "b.tif")
+    assert found.dtype == pixels.dtype
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    assert tags_of(tmp_path / "b.tif")[42113] == note.strip()
+    words = ("image", "-q", "box:3", "a.tif", "-o", "c.tif", "--parts", "3")
+    assert program.run(*words, cwd=tmp_path).code == 0
+    assert (tmp_path / "c.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
+    ended = program.run("image", "box:3", "a.tif", "--missing", "error", cwd=tmp_path)
+    assert ended.code == 3
+
+
+@pytest.mark.parametrize("note", ["nan", "", "none", "-9999", "300", "12.5"])
+def test_a_note_that_names_no_sample_of_the_type(
+    note: str, program: Program, tmp_path: Path
+) -> None:
+    pixels = noise(20, 30, 1, "u1")[..., 0]
+    with_nodata(tmp_path / "a.tif", pixels, note)
+    with_nodata(tmp_path / "b.tif", pixels, "nan")
+    for name in ("a", "b"):
+        words = ("image", "box:3", f"{name}.tif", "-o", f"{name}.png")
+        ended = program.run(*words, cwd=tmp_path)
+        assert (ended.code, "missing" in ended.err) == (0, False)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_the_opacity_is_not_missing(program: Program, tmp_path: Path) -> None:
+    pixels = noise(20, 30, 4, "u1") // 2 + 60
+    pixels[5:9, 5:9, :3] = 0
+    pixels[12:, 12:, 3] = 0
+    with_nodata(tmp_path / "a.tif", pixels, "0", photometric="rgb", extrasamples=["unassalpha"])
+    ended = program.run("image", "gain:1", "a.tif", "-o", "b.tif", cwd=tmp_path)
+    assert "missing 48 samples" in ended.err
+    np.testing.assert_array_equal(read_tiff(tmp_path / "b.tif"), pixels)
+
+
+def test_a_missing_sample_in_another_format(program: Program, tmp_path: Path) -> None:
+    pixels = noise(20, 30, 1, "u2")[..., 0] // 2
+    pixels[5:9, 5:9] = 65535
+    with_nodata(tmp_path / "a.tif", pixels, "65535")
+    for name, missing in (("b.png", 65535), ("b.webp", 255)):
+        words = ("image", "box:3", "a.tif", "-o", name)
+        ended = program.run(*words, cwd=tmp_path)
+        assert "missing 16 samples" in ended.err
+        assert ended.code == 0
+        if name == "b.png":
+            found = pyvips.Image.new_from_file(str(tmp_path / name)).numpy()
+            np.testing.assert_array_equal(found, mean_of_known(pixels, missing))
 
 
 @pytest.mark.parametrize("sizes", [((5, 6), (5, 6), (5, 6)), ((5, 6), (7, 3), (4, 4))])

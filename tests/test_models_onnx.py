@@ -220,8 +220,23 @@ def comparisons(net: Network) -> str:
     return net.node("Where", net.node("Greater", chosen, net.constant(0.5)), y, net.constant(2.0))
 
 
+def conditions(net: Network) -> str:
+    """Hardshrink as torch exports it, and what torch makes of ~, ^, == and !=."""
+    y, z = net.conv("x", 2, 2), net.node("Relu", net.conv("x", 2, 2))
+    above = net.node("Greater", y, net.constant(0.2))
+    below = net.node("Less", y, net.constant(-0.2))
+    casts = [net.node("Cast", each, to=TensorProto.BOOL) for each in (above, below)]
+    shrunk = net.node("Where", net.node("Or", *casts), y, net.constant(0.0))
+    positive = net.node("Cast", z, to=TensorProto.BOOL)
+    not_zero = net.node("Not", net.node("Equal", z, net.constant(0.0)))
+    one = net.node("Xor", above, positive)
+    both = net.node("And", not_zero, net.node("Not", above))
+    numbers = [net.node("Cast", each, to=TensorProto.FLOAT) for each in (one, both)]
+    return net.node("Concat", shrunk, *numbers, axis=1)
+
+
 NETWORKS = [
-    of_constants, unet, functions, across_channels, comparisons,
+    of_constants, unet, functions, across_channels, comparisons, conditions,
     residual, dense_blocks, down_and_up, normalised, pooled, arithmetic, parts, padded, resized,
     turned_round, neighbours, both_signs,
 ]  # fmt: skip
@@ -281,6 +296,18 @@ def test_what_is_not_local_is_refused_by_name(tmp_path: Path) -> None:
     path = net.save(tmp_path / "net.onnx", y)
     with pytest.raises(RequestError, match="GlobalAveragePool v1_0: makes one number of the"):
         apply(f"model:{path}", np.ones((5, 2)), axes=1)
+
+
+def test_an_interpolation_by_places_is_answered_by_another_export(tmp_path: Path) -> None:
+    """The newer exporter of torch writes Upsample(mode="linear") of one axis in this way."""
+    net = Network(2, 1)
+    turned = net.node("Transpose", "x", perm=[2, 1, 0])
+    taken = net.node("GatherND", turned, net.constant([[0], [0], [1], [1]], whole=True))
+    path = net.save(tmp_path / "net.onnx", net.node("Transpose", taken, perm=[2, 1, 0]))
+    with pytest.raises(RequestError, match="GatherND v1_0: reads samples in another") as caught:
+        apply(f"model:{path}", np.ones((5, 2)), axes=1)
+    assert caught.value.hint is not None
+    assert "dynamo=False" in caught.value.hint
 
 
 def test_the_first_node_that_is_not_local_is_named(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import re
 import resource
 import subprocess
 import sys
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
@@ -23,7 +23,7 @@ import pyvips
 import soundfile
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from life import PATIENCE, is_running, wait_until
+from life import PATIENCE, children, is_running, wait_until
 from program import CONVCLI, done, refused, run
 from table_settings import table_options
 
@@ -848,20 +848,17 @@ def test_no_room_for_parts_that_go_to_standard_output(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_a_signal_ends_all_processes(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "s.wav", np.zeros(8_000_000), 8000)  # seconds of work
-    words = ["audio", "quantile:4001,0.3", "s.wav", "-o", "o.wav", "--parts", "4", "--jobs", "2"]
+    soundfile.write(tmp_path / "s.wav", np.zeros(8_000_000), 8000)
+    steps = "|".join(["quantile:4001,0.3"] * 10)  # half a minute of work
+    words = ["audio", steps, "s.wav", "-o", "o.wav", "--parts", "4", "--jobs", "2"]
     process = subprocess.Popen([*CONVCLI, *words], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    started: list[str] = []
 
-    def workers() -> list[str]:
-        """The processes that any thread of it has started."""
-        found = []
-        for task in Path(f"/proc/{process.pid}/task").glob("*/children"):
-            with suppress(OSError):  # a thread that has ended
-                found += task.read_text().split()
-        return found
+    def has_two() -> bool:
+        started[:] = children(process)
+        return len(started) >= 2 or process.poll() is not None
 
-    wait_until(lambda: len(workers()) >= 2, "starts two processes")
-    started = workers()
+    wait_until(has_two, "starts two processes")
     process.terminate()
     assert process.wait(PATIENCE) == 143
     wait_until(lambda: not any(map(is_running, started)), "ends its processes")

@@ -258,6 +258,39 @@ def test_filters_in_answers_compute_what_they_are_called() -> None:
     np.testing.assert_allclose(ours[18:], hull[18:], rtol=1e-12)
 
 
+def centred(x: Any, count: int) -> Any:
+    """The windows of `count` samples around each one, with zeros outside: those of a filter."""
+    after = (count - 1) // 2
+    padded = np.pad(x, (count - 1 - after, after))
+    return np.lib.stride_tricks.sliding_window_view(padded, count)
+
+
+def test_gates_compressors_and_limiters_are_answered_with_true_filters() -> None:
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal(3000) * np.repeat([0.5, 0.002, 0.1], 1000)
+    sound: Any = {"rate": 1000, "edge": "zero", "align": "center"}
+    fade = np.hanning(22)[1:-1] / np.hanning(22).sum()
+
+    def level(count: int) -> Any:
+        return np.sqrt(np.square(centred(x, count)).mean(axis=1))
+
+    gate, compressor, limiter = (
+        convcli.apply(filters_in(ELSEWHERE[name].hint)[0], x, **sound)
+        for name in ("gate", "compressor", "limiter")
+    )
+    is_open = (level(20) > 0.01).astype(float)
+    # Between steps nothing is extended: the ends are those of a signal with zeros beside it.
+    inside = slice(30, -30)
+    faded = x * (centred(is_open, 20) @ fade)
+    np.testing.assert_allclose(gate[inside], faded[inside], atol=1e-12)
+    assert np.abs(gate[1030:1970]).max() < 1e-15
+    np.testing.assert_allclose(compressor, 0.1 * x / (level(400) + 0.05), atol=1e-12)
+    bound = np.maximum(centred(np.abs(x), 25).max(axis=1), 0.5)
+    expected = 0.5 * x[inside] / (centred(bound, 20) @ fade)[inside]
+    np.testing.assert_allclose(limiter[inside], expected, atol=1e-12)
+    assert np.abs(limiter).max() <= 0.5
+
+
 def test_a_missing_file_suggests_only_a_misspelt_name(tmp_path: Path) -> None:
     for name in ("talk.wav", "b.csv", "report.csv"):
         (tmp_path / name).touch()

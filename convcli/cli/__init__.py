@@ -119,44 +119,89 @@ class Stopped(BaseException):
 
 
 class _ClosedOutput(io.TextIOBase):
-    """Standard output that was closed before the program began: nothing can be written to it."""
+    """Standard output to which nothing can be written.
+
+    why : what is wrong with it, such as `it is closed`
+    """
 
     encoding = "utf-8"
-    _MESSAGE = "cannot write to standard output: it is closed"
+
+    def __init__(self, why: str) -> None:
+        super().__init__()
+        self._message = f"cannot write to standard output: {why}"
 
     @property
     def buffer(self) -> BinaryIO:
         """Raise OutputError: there is no stream of bytes."""
-        raise OutputError(self._MESSAGE)
+        raise OutputError(self._message)
 
     def fileno(self) -> int:
-        """The number of standard output, which is then the null device."""
+        """The number of standard output."""
         return 1
 
     def write(self, _text: str) -> int:
         """Raise OutputError, whatever the data."""
-        raise OutputError(self._MESSAGE)
+        raise OutputError(self._message)
 
 
 def _open_standard_streams() -> None:
-    """Connect closed standard streams to the null device.
-
-    Otherwise the next file that is opened would get the number of the stream, and its output.
-    What is written to a closed standard output is an error, not lost.
-    """
+    """Make the standard streams fit to be read and written, whoever started the program."""
     for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
+        _open_standard_stream(number)
     if sys.stdout is None:
-        sys.stdout = _ClosedOutput()
+        sys.stdout = _ClosedOutput("it is closed")
+    elif _is_only_read(sys.stdout):
+        sys.stdout = _ClosedOutput("it is open for reading only")
     elif isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout = _buffered(sys.stdout)
         # A symbol that a terminal of another encoding does not know is no reason to stop.
         sys.stdout.reconfigure(errors="backslashreplace")
     if sys.stderr is None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
     _own_standard_error()
+
+
+def _open_standard_stream(number: int) -> None:
+    """Connect a closed standard stream to the null device, and let an open one wait for data.
+
+    Otherwise the next file that is opened would get the number of the stream, and its output.
+    A program that started this one may have made a pipe that does not wait (O_NONBLOCK): a read
+    before data came would look like the end of the input, and what the pipe has no room for would
+    be lost.
+    """
+    try:
+        os.fstat(number)
+    except OSError:
+        os.open(os.devnull, os.O_RDWR)
+        return
+    if os.name == "posix":
+        os.set_blocking(number, True)
+
+
+def _is_only_read(stream: TextIO) -> bool:
+    """Whether the file of a standard stream was opened for reading only."""
+    if os.name != "posix":
+        return False
+    from fcntl import F_GETFL, fcntl
+
+    try:
+        flags = fcntl(stream.fileno(), F_GETFL)
+    except (OSError, ValueError):  # a stream in memory
+        return False
+    return flags & os.O_ACCMODE == os.O_RDONLY
+
+
+def _buffered(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    """A standard stream with a buffer, which writes all that it is given or raises an error.
+
+    With PYTHONUNBUFFERED it has none, and a full disk or pipe would take a part in silence.
+    """
+    file: object = stream.buffer
+    if not isinstance(file, io.RawIOBase):
+        return stream
+    return io.TextIOWrapper(
+        io.BufferedWriter(file), encoding=stream.encoding, line_buffering=stream.isatty()
+    )
 
 
 def _own_standard_error() -> None:

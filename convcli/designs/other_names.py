@@ -174,15 +174,19 @@ _HINTS = {
     ),
     "returns": "`pct_change` gives relative changes, `log | diff` logarithmic returns",
     "sinc": "`lowpass:3.4k` is sinc -3.4k of SoX, `highpass:100` sinc 100",
-    "compand compressor limiter acompressor alimiter agate dynaudnorm gate": (
-        "no step follows the loudness; `gain:-6dB` and `normalize:-1dB` are the same everywhere"
+    "gate agate noisegate noise_gate": (
+        "`x * (rms:20ms | offset:-0.01 | sign | relu | hann:20ms)` mutes what is softer than 0.01"
+    ),
+    "compand compressor acompressor dynaudnorm agc": (
+        "`0.1 * x / (rms:0.4s + 0.05)` raises soft parts more than loud ones"
+    ),
+    "limiter alimiter": (
+        "`0.5 * x / (abs | max:25ms | clip:0.5,100 | hann:20ms)` lets no sample exceed 0.5"
     ),
     "loudnorm loudness lufs lkfs ebur128 r128 replaygain": (
         "--report page.html measures LUFS; `gain:-3dB` lowers the loudness by 3 LU"
     ),
-    "deess deesser desibilate": (
-        "no step follows the loudness; `highshelf:5k,-4` lowers sibilants everywhere"
-    ),
+    "deess deesser desibilate": ("`highshelf:5k,-4` lowers sibilants, and all else above 5 kHz"),
     "shelf": "`lowshelf:100,6` raises the bass, `highshelf:8k,6` the treble",
     "hum": "`notch:50,harmonics=8` takes out 50 Hz and its multiples",
     "echo": "`x + 50% * lag:250ms` repeats a sound once",

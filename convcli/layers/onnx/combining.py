@@ -85,15 +85,25 @@ def _comparison(compare: Callable[..., Any]) -> Callable[[Any, Any], Any]:
     return compared
 
 
+def _differ(one: Any, other: Any) -> Any:
+    """Of conditions, which are 1 or 0: 1 where one of them holds; NaN where one is missing."""
+    return abs(one - other)
+
+
+# A condition is 1 where it holds, else 0. Both hold where the smaller one is 1.
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "Max": _maximum,
     "Min": _minimum,
+    "And": _minimum,
+    "Or": _maximum,
+    "Xor": _differ,
     "Mean": _mean_value,
     "Where": _selected,
     "Greater": _comparison(np.greater),
     "GreaterOrEqual": _comparison(np.greater_equal),
     "Less": _comparison(np.less),
     "LessOrEqual": _comparison(np.less_equal),
+    "Equal": _comparison(np.equal),
 }
 
 # Kinds of nodes that are such functions.

@@ -42,6 +42,13 @@ _HINT = (
     "only networks run here whose outputs each read a neighbourhood of their place; "
     "a program such as onnxruntime runs this one, on signals that fit in memory"
 )
+# What to do instead, of kinds whose reason is not known.
+_HINTS = {
+    "GatherND": (
+        "if it is Upsample(mode='linear') of torch: torch.onnx.export(..., dynamo=False) writes "
+        "that as a Resize, which runs here"
+    ),
+}
 
 
 def not_local_error(path: str, node: Node, otherwise: str = _NOT_KNOWN) -> RequestError:
@@ -52,5 +59,5 @@ def not_local_error(path: str, node: Node, otherwise: str = _NOT_KNOWN) -> Reque
     title = f"{path}: {node.title}"
     reason = _REASONS.get(node.kind)
     if reason is None:
-        return RequestError(f"{title}: {otherwise}")
+        return RequestError(f"{title}: {otherwise}", hint=_HINTS.get(node.kind))
     return RequestError(f"{title}: {reason}", hint=_HINT)

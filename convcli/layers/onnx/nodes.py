@@ -274,12 +274,21 @@ def _no_operation(_: NodePlace) -> Ops:
 
 
 def _cast_node(place: NodePlace) -> Ops:
+    """Nothing between types of floating numbers; conditions of what becomes them."""
     from onnx import TensorProto
 
+    kind = place.attribute("to", TensorProto.FLOAT)
     floats = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
-    if place.attribute("to", TensorProto.FLOAT) not in floats:
-        raise place.error("only a cast between floating point types changes nothing here")
+    if kind == TensorProto.BOOL:
+        return place.pointwise(_condition)
+    if kind not in floats:
+        raise place.error("casts to floating point types and to conditions are known")
     return ()
+
+
+def _condition(x: Array) -> Array:
+    """1 where x is not 0, else 0; NaN where it is missing."""
+    return np.where(np.isnan(x), x, (x != 0).astype(x.dtype))
 
 
 NODES: dict[str, Callable[[NodePlace], Ops]] = {

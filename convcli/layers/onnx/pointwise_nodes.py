@@ -129,6 +129,12 @@ def _mish(x: Array) -> Array:
     return x * np.tanh(Softplus()(x))
 
 
+def _negation(x: Array) -> Array:
+    """1 where a condition, which is 1 or 0, does not hold, else 0."""
+    y: Array = 1 - x
+    return y
+
+
 def _power_node(place: NodePlace) -> Ops:
     exponent = place.scalar(1)
     if exponent is None:
@@ -185,6 +191,7 @@ POINTWISE_NODES: dict[str, Callable[[NodePlace], Ops]] = {
     "Abs": _function_node(np.abs),
     "Exp": _function_node(np.exp),
     "Neg": _function_node(np.negative),
+    "Not": _function_node(_negation),
     "Sign": _function_node(np.sign),
     "Sqrt": _function_node(_without_errors(np.sqrt)),
     "Log": _function_node(_without_errors(np.log)),

@@ -61,7 +61,9 @@ class PageEncoder:
             names, alpha = tuple(names[index] for index in self._colours), None
         dtype = _stored_dtype(source, signal, target)
         white = source.layout.white if target.samples.any_white else target.samples.white
-        self.levels = Levels(dtype, white)
+        self.levels = Levels(
+            dtype, white, missing=_missing_in(source, Levels(dtype, white), target)
+        )
         self.layout = Layout(
             rows=rows,
             columns=columns,
@@ -125,6 +127,21 @@ class PageEncoder:
         opacity = np.clip(values[..., self._alpha, None] / full, 0, 1)
         flattened: Array = values[..., self._colours] * opacity + full * (1 - opacity)
         return flattened
+
+
+def _missing_in(source: ImagePage, levels: Levels, target: Format) -> float | None:
+    """The sample of the file that stands for a missing one.
+
+    It is that of the input, in the units of the output. None if the output cannot hold it, or is
+    of floating samples without the tag that says so: these have NaN.
+    """
+    missing = source.levels.missing
+    if missing is None:
+        return None
+    if not levels.whole:
+        return missing if target.name == "tiff" else None
+    scaled = round(missing * levels.full / source.levels.full)
+    return scaled if levels.low <= scaled <= levels.high else None
 
 
 def _check_shape(source: ImagePage, signal: Signal, options: ImageOptions) -> tuple[int, int]:

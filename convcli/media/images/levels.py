@@ -34,14 +34,18 @@ class Levels:
     """What a sample of `dtype` can hold.
 
     white : the largest value of unsigned samples; None for the largest of the type
+    missing : the sample that stands for a missing one, None if NaN does or none can be missing
     whole : whether samples are whole numbers, in `low`..`high`
     full : the value that means full intensity: 255, 65535, `white`; 1.0 for floating samples
     fills_type : whether any value of the type can be stored
     middle : what `--range offset` adds: half of an unsigned range, 0 for signed samples
     """
 
-    def __init__(self, dtype: np.dtype[Any], white: int | None = None) -> None:
+    def __init__(
+        self, dtype: np.dtype[Any], white: int | None = None, *, missing: float | None = None
+    ) -> None:
         self.dtype = dtype
+        self.missing = missing
         self.fills_type = white is None
         self.whole = dtype.kind in "iu"
         self.low, self.high = -np.inf, np.inf
@@ -57,8 +61,12 @@ class Levels:
 def quantise(values: Array, levels: Levels, *, row: int) -> Quantised:
     """Round values (rows, columns, channels) half to even and clip them to the levels.
 
+    A missing value, NaN, becomes the sample that stands for one, if there is such a sample.
+
     row : of the page that comes first, for the InputError that names a value that is not a number
     """
+    if levels.missing is not None:
+        values = np.where(np.isnan(values), levels.missing, values)
     fits = values.dtype == levels.dtype and levels.fills_type
     if fits or not levels.whole:
         nothing = np.zeros(values.shape[-1], np.int64)

@@ -238,6 +238,8 @@ class ImageSink(FileSink):
 
     def _are_drawn(self, page: PageEncoder, samples: Pixels, values: Array) -> bool:
         """Whether a drawing can be made of the rounded samples, instead of the results."""
+        if page.levels.missing is not None:
+            return False
         # A preview takes signed whole numbers for samples of sound, of full scale 1.
         if samples.dtype.kind == "i" or samples.dtype != page.source.layout.dtype:
             return False

@@ -21,6 +21,7 @@ from convcli.media.images.icc import is_srgb_profile
 from convcli.media.images.layout import list_channels
 from convcli.media.images.levels import Levels, Range
 from convcli.media.images.medium import IMAGE
+from convcli.media.images.missing import missing_sample
 from convcli.media.images.png import foreign_curve
 from convcli.media.images.pnm import MAGIC, PnmPicture
 from convcli.media.images.srgb import light_table, luma
@@ -81,7 +82,8 @@ class ImagePage:
         self._reader = reader
         self._page = page
         self.layout: Layout = picture.layouts[page]
-        self.levels = Levels(self.layout.dtype, self.layout.white)
+        missing = missing_sample(picture.details, page, self.layout)
+        self.levels = Levels(self.layout.dtype, self.layout.white, missing=missing)
         self.selection = _select_channels(self.layout, options.channels)
         self.linear = options.linear and self.levels.whole
         self._is_scaled = options.range == "scale"
@@ -92,7 +94,7 @@ class ImagePage:
             channels=channels,
             alpha=alpha,
             full_scale=self.levels.full,
-            holds_missing=not self.levels.whole,
+            holds_missing=not self.levels.whole or missing is not None,
             bits=_significant_bits(self.layout.dtype),
         )
 
@@ -146,7 +148,8 @@ class ImagePage:
         return Block(self._decode(raw.pixels))
 
     def _decode(self, pixels: Pixels) -> Pixels:
-        stays_stored = self.levels.dtype == np.uint8 and not self._is_scaled
+        is_byte = self.levels.dtype == np.uint8
+        stays_stored = is_byte and self.levels.missing is None and not self._is_scaled
         if self.selection == "alpha":
             opacity = pixels[..., self.layout.alpha, None]
             return opacity if stays_stored else self.plain(opacity)
@@ -162,13 +165,23 @@ class ImagePage:
         return in_type(pixels, np.float64)
 
     def light(self, pixels: Pixels) -> Array:
-        """Stored samples as the filter gets them: colours in linear light if that was asked for."""
+        """Stored samples as the filter gets them.
+
+        Colours are in linear light if that was asked for, and NaN where the file says that a
+        sample is missing.
+        """
         if not self.linear:
-            return self.plain(pixels)
-        values: Array = light_table(int(self.levels.full))[pixels]
-        if self.layout.alpha is not None:
+            values = self.plain(pixels)
+        else:
+            values = light_table(int(self.levels.full))[pixels]
+        if self.linear and self.layout.alpha is not None:
             values[..., self.layout.alpha] = pixels[..., self.layout.alpha]
-        return values
+        if self.levels.missing is None:
+            return values
+        is_missing = pixels == self.layout.dtype.type(self.levels.missing)
+        if self.layout.alpha is not None:
+            is_missing[..., self.layout.alpha] = False
+        return np.where(is_missing, np.nan, values)
 
 
 def _significant_bits(dtype: np.dtype[Any]) -> int:

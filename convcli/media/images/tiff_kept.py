@@ -46,8 +46,9 @@ _MAP = {
 }
 # White point and primaries.
 _COLOURS = frozenset({318, 319})
-# Notes of GDAL, which value it takes for missing, and those of Micro-Manager.
-_NOTES = frozenset({42112, 42113, 51123})
+# Notes of GDAL, which sample stands for a missing one, and those of Micro-Manager.
+MISSING = 42113
+_NOTES = frozenset({42112, MISSING, 51123})
 _KEPT = frozenset({_ACROSS, _DOWN, _UNIT, *_MAP, *_COLOURS, *_NOTES})
 # Tags from here on are registered by companies or private.
 _FIRST_PRIVATE = 32768
@@ -83,7 +84,7 @@ def _is_lost(tag: int) -> bool:
 def page_changes(request: WriteRequest) -> list[PageChange]:
     """What is put into the pages of a TIFF in place of what libvips has written."""
     details = request.details
-    described = described_fields(details.exif, details.iptc)
+    described = described_fields(request.exif, details.iptc)
     changes = []
     for number in range(request.first_page, request.first_page + len(request.layouts)):
         fields = _fields_of_page(request, number)

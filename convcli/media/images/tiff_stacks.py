@@ -11,7 +11,7 @@ import io
 import json
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convcli.media.images.exif import EXIF_PREFIX
 from convcli.media.images.tiff import PageChange, TiffField, TiffFields, read_directory
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from convcli.media.images.details import ImageDetails
+    from convcli.media.images.layout import Layout
     from convcli.media.images.picture_format import WriteRequest
 
 _DESCRIPTION = 270
@@ -61,7 +62,8 @@ def _lasting_text(text: bytes, request: WriteRequest) -> bytes:
     if _OME.search(text):
         return text if _ome_holds(text, request) else b""
     if text.startswith(_TIFFFILE):
-        return text if _holds_pages(request) else _without_shape(text)
+        holds = _holds_pages(request) and _has_shape(text, request.layouts[0])
+        return text if holds else _without_shape(text)
     if not text.startswith(_IMAGEJ):
         return text
     details = request.details
@@ -78,11 +80,32 @@ def _count_images(text: bytes) -> int | None:
     return None if count is None else int(count[1])
 
 
+def _read_notes(text: bytes) -> dict[str, Any] | None:
+    """What a description of tifffile says, None if it is no JSON or nested beyond reason."""
+    try:
+        notes: dict[str, Any] = json.loads(text.rstrip(b"\0"))
+    except (ValueError, RecursionError):
+        return None
+    return notes
+
+
+def _has_shape(text: bytes, layout: Layout) -> bool:
+    """Whether the shape in a description of tifffile ends with that of a written page.
+
+    It does not if the file stored its bands in planes, or its colours in a palette.
+    """
+    notes = _read_notes(text)
+    if notes is None or not isinstance(notes["shape"], list):
+        return True
+    shape = [layout.rows, layout.columns, len(layout.channels)]
+    is_grey = len(layout.channels) == 1
+    return notes["shape"][-3:] == shape or (is_grey and notes["shape"][-2:] == shape[:2])
+
+
 def _without_shape(text: bytes) -> bytes:
     """A description of tifffile without the shape of all pages, empty if it says nothing else."""
-    try:
-        said = json.loads(text.rstrip(b"\0"))
-    except (ValueError, RecursionError):  # no JSON, or nested beyond reason
+    said = _read_notes(text)
+    if said is None:
         return text
     others = {name: value for name, value in said.items() if name not in {"shape", "axes"}}
     if not others:

@@ -275,7 +275,7 @@ def test_gates_compressors_and_limiters_are_answered_with_true_filters() -> None
         return np.sqrt(np.square(centred(x, count)).mean(axis=1))
 
     gate, compressor, limiter = (
-        convcli.apply(filters_in(ELSEWHERE[name].hint)[0], x, **sound)
+        convcli.apply(filters_in(OTHER_NAMES[name].hint)[0], x, **sound)
         for name in ("gate", "compressor", "limiter")
     )
     is_open = (level(20) > 0.01).astype(float)

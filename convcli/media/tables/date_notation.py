@@ -27,6 +27,8 @@ _LENGTHS = (10, 16, 19)
 _ZERO = ord("0")
 # Years of which every moment has a number of nanoseconds since 1970 in 64 bits.
 FIRST_YEAR, LAST_YEAR = 1678, 2261
+# The instant of a text that is no date: NaT of NumPy as a whole number.
+NO_DATE = int(np.iinfo(np.int64).min)
 
 
 def read_alike(cells: Cells) -> DateTimes | None:
@@ -200,10 +202,9 @@ class DateNotation:
         """Whether a date names its offset; others are in local time."""
         return self.names_offset(text)
 
-    def read_date(self, text: bytes) -> int | None:
-        """Return the instant of a date as it is written in the column; None for another text."""
-        stamp = self.read([text])[0]
-        return None if np.isnat(stamp) else int(stamp.astype("datetime64[ns]").astype(np.int64))
+    def read_back(self, texts: list[bytes]) -> IntArray:
+        """Return the instants of dates written as in the column; `NO_DATE` for other texts."""
+        return self.read(texts).astype("datetime64[ns]").view(np.int64)
 
     def written(self, instant: int) -> str:
         """Return an instant as a date, without the parts that are 0."""

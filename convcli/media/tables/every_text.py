@@ -183,9 +183,11 @@ class TimesAsText:
             texts = [_instant_text(row.instant, unit) for row in rows]
             return [text.replace(b".", decimal) for text in texts]
         texts = self._dates(rows, notation.form, stamper.spelling)
-        for row, text in zip(rows, texts, strict=True):
-            if notation.read_date(text) != row.instant:
-                self._refuse(text)
+        # All at once: pandas takes 1.5 ms to read a date, and as long to read a thousand.
+        found = notation.read_back(texts)
+        wrong = np.flatnonzero(found != [row.instant for row in rows])
+        if len(wrong):
+            self._refuse(texts[wrong[0]])
         return texts
 
     def _dates(self, rows: list[RegularRow], form: str, spelling: DateSpelling) -> list[bytes]:

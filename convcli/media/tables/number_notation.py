@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from convcli.dataclass import dataclass
+from convcli.media.tables.date_notation import NO_DATE
 from convcli.media.tables.numerals import LARGEST_EXACT, BadCellError, NumberStyle, read_numbers
 from convcli.media.tables.time_stamps import SECOND, Notation
 from convcli.time_rules import number_rule
@@ -193,8 +194,9 @@ class NumberNotation:
         """Return True: numbers count from 1970 in UTC."""
         return True
 
-    def read_date(self, _: bytes) -> None:
-        """Return None: a number is not a date."""
+    def read_back(self, texts: list[bytes]) -> IntArray:
+        """Return `NO_DATE` for each text: a number is not a date."""
+        return np.full(len(texts), NO_DATE, np.int64)
 
     def written(self, instant: int) -> str:
         """Return an instant as a number of the unit."""

@@ -62,8 +62,8 @@ class Notation(Protocol):
     def is_in_utc(self, text: bytes) -> bool:
         """Whether times are known in UTC, not only on a local clock."""
 
-    def read_date(self, text: bytes) -> int | None:
-        """Return the instant of a date as it is written in the column; None for another text."""
+    def read_back(self, texts: list[bytes]) -> IntArray:
+        """Return the instants of dates written as in the column; `NO_DATE` for other texts."""
 
     def written(self, instant: int) -> str:
         """Return an instant as text, for messages."""

@@ -60,7 +60,7 @@ class AppendsLineAndLosesProcess:
 class Works:
     """Work that does nothing.
 
-    text : is sent with every unit
+    text : is sent with the work
     """
 
     text: Any
@@ -93,3 +93,16 @@ class FailsTwice:
         self.tried[unit.number] += 1
         if self.tried[unit.number] <= self.retries:
             raise OSError(5, "Input/output error")
+
+
+@dataclass
+class Counts:
+    """Work that counts the units that it has carried out in its process."""
+
+    count: int = 0
+    retries: int = 0
+
+    def run(self, unit: Any) -> int:  # noqa: ARG002 -- as all work
+        """Return how many units there were."""
+        self.count += 1
+        return self.count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import subprocess
@@ -15,9 +16,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import lost_process
+import numpy as np
 import pytest
+import soundfile
 from program import SAMPLES, done, refused, run
 
+from convcli.batch.answers import MOST_SHARED, AnswerReader, AnswerWriter
 from convcli.batch.listing import InputWords, Listing, list_inputs
 from convcli.batch.processes import ProcessRunner
 from convcli.batch.run_units import (
@@ -33,7 +37,7 @@ from convcli.batch.units import InputUnits, Shard, Unit
 from convcli.cli.failed_inputs import FailedInputs
 from convcli.cli.progress import Progress, RetryNotes
 from convcli.errors import ConvcliError, InputError, RequestError
-from convcli.facts import RunFacts
+from convcli.facts import RunFacts, StepFacts
 from convcli.media.audio.files import AudioFiles
 from convcli.media.output_names import OneOutput, OutputNames
 
@@ -486,6 +490,18 @@ def test_the_last_line_escapes_names(folder: Path) -> None:
     assert ended.err.endswith(f"1 of 2 inputs failed: {link}\n")
 
 
+@pytest.mark.parametrize("word", ["links", "links/*.csv", "**/links/*.csv", "links/**"])
+def test_a_broken_link_is_an_error_however_it_was_found(folder: Path, word: str) -> None:
+    """An input that is missing must not look like one that was filtered."""
+    (folder / "links").mkdir()
+    (folder / "links/good.csv").write_text("x\n1\n3\n")
+    (folder / "links/gone.csv").symlink_to("nowhere.csv")
+    ended = run("csv", "sma:2", word, "-o", "out/", cwd=folder)
+    message = "the link links/gone.csv leads to nowhere.csv, which does not exist"
+    assert (ended.code, ended.errors) == (3, [f"error: {message}"])
+    assert [path.name for path in (folder / "out").rglob("*.csv")] == ["good.csv"]
+
+
 def test_small_files_are_filtered_by_processes(tmp_path: Path) -> None:
     """With the same outputs as by threads, byte for byte."""
     (tmp_path / "many").mkdir()
@@ -505,6 +521,103 @@ def test_small_files_are_filtered_by_processes(tmp_path: Path) -> None:
     done("csv", "sma:2", "many", "-o", "o/", "--jobs", "2", cwd=tmp_path)
     for path in (tmp_path / "o").iterdir():
         assert path.read_bytes() == (tmp_path / "out" / path.name).read_bytes()
+
+
+def test_a_process_keeps_the_work_for_its_next_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that plans, models and designs are made once in each process."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    work: Any = lost_process.Counts()
+    ended: list[Any] = list(outcomes(ProcessRunner(work, 1, Event()), numbered(3)))
+    assert [outcome.facts for outcome in ended] == [1, 2, 3]
+    assert work.count == 0
+
+
+def test_a_report_of_processes_is_that_of_one(tmp_path: Path) -> None:
+    """Sounds of two rates have two designs; one sound is silent, and one cannot be read."""
+    (tmp_path / "many").mkdir()
+    for number in range(20):
+        sound = np.sin(np.arange(200.0) * number) / 2
+        soundfile.write(tmp_path / f"many/{number}.wav", sound, 8000 + 8000 * (number % 2))
+    (tmp_path / "many/20.wav").write_text("no sound")
+    small = "convcli.cli.batch_run.FEWEST_FOR_PROCESSES"
+    program = (
+        f"import {small.rpartition('.')[0]} as r, sys; r.{small.rpartition('.')[2]} = 10; "
+        "from convcli.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    words = ["audio", "lowpass:1k", "many", "-o", "out/", "--force", "--jobs", "2", "--report"]
+    for name in ("several.json", "several.html"):
+        ended = subprocess.run(
+            [sys.executable, "-c", program, *words, name],
+            cwd=tmp_path,
+            capture_output=True,
+            check=False,
+        )
+        assert ended.returncode == 3, ended
+    words[-2] = "1"
+    for name in ("one.json", "one.html"):
+        assert run(*words, name, cwd=tmp_path).code == 3
+    several, one = (_timeless(tmp_path / f"{name}.json") for name in ("several", "one"))
+    assert len(one["runs"]) == 20
+    assert several["runs"] == one["runs"]
+    assert several["failures"] == one["failures"]
+    pages = [(tmp_path / f"{name}.html").read_text() for name in ("several", "one")]
+    assert [page.count("<svg") for page in pages] == 2 * [pages[1].count("<svg")]
+
+
+def test_a_report_names_the_libraries_of_processes(tmp_path: Path) -> None:
+    """Only the processes that filter the pictures import libvips."""
+    (tmp_path / "many").mkdir()
+    picture = (SAMPLES / "hole.png").read_bytes()
+    for number in range(4):
+        (tmp_path / f"many/{number}.png").write_bytes(picture)
+    program = (
+        "import convcli.cli.batch_run as r, sys; r.FEWEST_FOR_PROCESSES = 2; "
+        "from convcli.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    words = ["image", "gaussian:1", "many", "-o", "out/", "--jobs", "2", "--report", "r.json"]
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *words], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert ended.returncode == 0, ended
+    assert "pyvips" in json.loads((tmp_path / "r.json").read_bytes())["libraries"]
+
+
+def _timeless(report: Path) -> Any:
+    """A report as JSON without the times that runs took."""
+    return json.loads(report.read_bytes(), object_hook=_without_seconds)
+
+
+def _without_seconds(plain: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in plain.items() if name != "seconds"}
+
+
+def test_what_answers_share_is_sent_once() -> None:
+    """Answers of two processes share it too. After many, both ends begin anew."""
+    designs = [
+        StepFacts(text=f"sma:{taps}", name="sma", weights=(1 / taps,) * 5000) for taps in (2, 3)
+    ]
+    values = [(designs[number % 2], number) for number in range(6)]
+    equal: dict[Any, Any] = {}
+    received = []
+    for _ in range(2):
+        writer, reader = AnswerWriter(), AnswerReader(equal)
+        # As it comes through a pipe.
+        answers = [pickle.loads(pickle.dumps(writer.answer(value))) for value in values]
+        assert [len(answer.shared) for answer in answers] == [1, 1, 0, 0, 0, 0]
+        assert max(len(answer.data) for answer in answers) < 200
+        received += [reader.value(answer) for answer in answers]
+    assert received == values * 2
+    assert len({id(design) for design, _ in received}) == 2
+
+    writer, reader = AnswerWriter(), AnswerReader(equal)
+    for number in range(3 * MOST_SHARED):
+        design = StepFacts(text=str(number), name="sma")
+        assert reader.value(writer.answer([design, design, designs[0]])) == [
+            design,
+            design,
+            designs[0],
+        ]
+    assert len(equal) <= MOST_SHARED + 2
 
 
 def test_work_and_outcome_can_be_sent_to_another_process(tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lost_process
 import pytest
@@ -27,6 +28,9 @@ from convcli.batch.run_units import outcomes
 from convcli.batch.units import Unit
 from convcli.errors import InputError, OutputError, RequestError
 from convcli.media.replacing import replace_by
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 TABLE = "x\n1\n3\n5\n"
 SMOOTH = "x\n1\n2\n4\n"
@@ -82,6 +86,46 @@ def test_a_ledger_has_a_line_for_each_input(folder: Path) -> None:
     assert "in/bad.csv, line 3" in bad["error"]["message"]
     assert (folder / "failed.txt").read_text() == "in/./bad.csv\n"
     assert "exists already" in refused(2, *words, cwd=folder)
+
+
+@pytest.fixture
+def record(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[dict[str, Any]]]:
+    """The lines of the only record of commands that name no ledger."""
+    (folder / "in/bad.csv").unlink()
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+
+    def found() -> list[dict[str, Any]]:
+        (path,) = (folder / "state/convcli/ledgers").iterdir()
+        return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+    return found
+
+
+def test_outputs_that_exist_take_no_room_in_a_record(
+    folder: Path, record: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """They may be those of an earlier run, which --resume still knows."""
+    words = ("csv", "sma:2", "in", "--recursive", "-o", "out/")
+    done(*words, cwd=folder)
+    for _ in range(2):
+        assert "4 inputs left out" in done(*words, "--skip-existing", cwd=folder).err
+    assert sorted(line["unit"] for line in record()) == [1, 2, 3, 4]
+    assert "4 inputs done by an earlier run" in done(*words, "--resume", cwd=folder).err
+
+
+def test_the_record_of_a_command_that_runs_every_night_stays_short(
+    folder: Path, record: Callable[[], list[dict[str, Any]]]
+) -> None:
+    words = ("csv", "sma:2", "in", "--recursive", "-o", "out/")
+    most = 0
+    for _ in range(15):
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        done(*words, cwd=folder)
+        most = max(most, len(record()))
+    # A line has 350 bytes or more, and 2048 for each of the four inputs are kept.
+    assert most <= 4 * (2048 // 350 + 1)
+    assert "4 inputs done by an earlier run" in done(*words, "--resume", cwd=folder).err
+    assert [line["unit"] for line in record()] == [1, 2, 3, 4]
 
 
 def test_resume_runs_what_is_left_and_nothing_else(folder: Path) -> None:

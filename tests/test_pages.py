@@ -399,6 +399,24 @@ def test_what_a_page_of_a_network_shows(filter: str, tmp_path: Path) -> None:
         np.testing.assert_allclose(each.maps.T, expected, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("suffix", ["html", "md"])
+def test_the_layers_that_inputs_share_are_drawn_once(suffix: str, tmp_path: Path) -> None:
+    """The kernels of a large network took 350 kB for each of 500 small pictures."""
+    rng = np.random.default_rng(1)
+    tensors = {"0.weight": rng.standard_normal((1, 1, 3, 3))}
+    (tmp_path / "m.safetensors").write_bytes(encode_weights(tensors, {"layers": "conv"}))
+    for number in range(12):
+        pixels = rng.integers(0, 256, 64, dtype=np.uint8).tobytes()
+        (tmp_path / f"{number}.pgm").write_bytes(b"P5 8 8 255\n" + pixels)
+    report = tmp_path / f"page.{suffix}"
+    words = ("image", f"model:{tmp_path}/m.safetensors", tmp_path / "*.pgm", "-o", f"{tmp_path}/o/")
+    assert run(*words, "--report", report) == 0
+    page = report.read_text()
+    assert page.count("Kernels") == 1
+    # The first eight inputs are drawn in full.
+    assert page.count("What each layer makes of a part of the input.") == 8
+
+
 def test_layers_of_a_network_that_filters_each_channel_by_itself(tmp_path: Path) -> None:
     """A colour picture behind a network of one input: the maps are those of its first channel."""
     from convcli.planning.grammar import parse

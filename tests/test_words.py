@@ -13,6 +13,7 @@ import pytest
 from program import done
 
 import convcli
+from convcli.cli.options_elsewhere import OPTIONS_ELSEWHERE
 from convcli.core.binding import Rules
 from convcli.designs import find, steps
 from convcli.designs.other_names import OTHER_NAMES
@@ -256,6 +257,37 @@ def test_filters_in_answers_compute_what_they_are_called() -> None:
     hull = np.convolve(2 * means[8] - means[16], weights[4][::-1])[:60]
     ours = convcli.apply(filters_in(OTHER_NAMES["hma"].hint)[0], x, **rows)
     np.testing.assert_allclose(ours[18:], hull[18:], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("audio x a.wav -o b.wav --bits 16", "--subtype pcm_16 gives"),
+        ("audio x a.wav -o b.wav --sample_rate 44100", "`resample:44100`"),
+        ("audio x a.wav -o b.wav --overwrite", "--force replaces"),
+        ("csv sma:3 a.csv --num-workers=4", "--jobs N"),
+        ("learn a.wav b.wav -o c.safetensors --lr 0.1", "--learning-rate"),
+        ("learn a.wav b.wav -o c.safetensors --loss l1", "the mean squared error is"),
+        # An option that the command has not is not named.
+        ("learn a.wav b.wav -o c.safetensors --workers 4", "`convcli learn --help`"),
+    ],
+)
+def test_options_of_other_programs_are_answered(words: str, answer: str) -> None:
+    result = program.run(*words.split())
+    assert result.code == 2
+    assert answer in result.err.partition("hint: ")[2]
+
+
+@pytest.mark.parametrize("command", OPTIONS_ELSEWHERE)
+def test_what_answers_for_options_name_is_there(command: str) -> None:
+    usage = program.run(command, "--help").text
+    for names, answer in OPTIONS_ELSEWHERE[command].items():
+        for option in re.findall(r"--[a-z-]+", answer):
+            assert option in usage
+        for name in names.split():
+            assert f"--{name} " not in usage
+        for text in filters_in(answer):
+            assert can_filter(text, TALK)
 
 
 def centred(x: Any, count: int) -> Any:

@@ -114,7 +114,12 @@ class Ledger:
             self.append(Line.of_outcome(outcome, self.run, with_facts=self._complete))
 
     def note_skipped(self, unit: Unit) -> None:
-        """Append the line of a unit whose output was there before."""
+        """Append the line of a unit whose output was there before.
+
+        --resume needs no such line, which would hide that an earlier run has carried the unit out.
+        """
+        if not self._complete:
+            return
         read, wrote = FileState.of(unit.source), FileState.of(unit.output)
         self.append(Line.of(unit, self.run, read=read, wrote=wrote, skipped=True))
 

@@ -354,8 +354,12 @@ def _visible_names(
 def _is_input(entry: os.DirEntry[str]) -> bool:
     """Whether an entry is a file, or a broken link: its error is reported when it is opened."""
     if entry.is_symlink():
-        return os.path.isfile(entry.path) or not os.path.exists(entry.path)
+        return os.path.isfile(entry.path) or _is_broken_link(entry.path)
     return entry.is_file()
+
+
+def _is_broken_link(path: str) -> bool:
+    return os.path.lexists(path) and not os.path.exists(path)
 
 
 def _entries(folder: str, unreadable: dict[str, InputError] | None) -> Iterator[os.DirEntry[str]]:
@@ -393,7 +397,7 @@ def _matches(base: str, parts: list[str], unreadable: dict[str, InputError]) -> 
         path = base + name
         if rest and os.path.isdir(path):
             yield from _matches(path + "/", rest, unreadable)
-        elif not rest and os.path.isfile(path):
+        elif not rest and (os.path.isfile(path) or _is_broken_link(path)):
             yield path
 
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
+from convcli.batch.answers import AnswerReader
 from convcli.batch.run_units import Outcome, Retry
-from convcli.batch.worker import receive, send
+from convcli.batch.worker import pickled, receive, send, send_pickled
 from convcli.errors import InputError, OutputError, as_convcli_error
+from convcli.facts.libraries import note_versions
 from convcli.stopping import undone_at_stop
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from threading import Event
 
     from convcli.batch.run_units import OnRetry, Work
@@ -54,7 +57,8 @@ class ProcessRunner:
         self._on_retry = on_retry
         self._units: SimpleQueue[Unit | None] = SimpleQueue()
         self._ended: SimpleQueue[Outcome] = SimpleQueue()
-        self._processes = [_WorkerProcess() for _ in range(count)]
+        equal: dict[Any, Any] = {}
+        self._processes = [_WorkerProcess(equal) for _ in range(count)]
         self._held = ExitStack()
         self._held.enter_context(undone_at_stop(self._kill))
         self._threads = [
@@ -103,8 +107,8 @@ class ProcessRunner:
             tries += 1
             try:
                 if not process.started:
-                    process.start()
-                outcome = process.carry_out(self._work, unit, self._note)
+                    process.start(self._work)
+                outcome = process.carry_out(unit, self._note)
             except LostProcessError as error:
                 process.close()
                 if self._stopping.is_set() or tries > most:
@@ -133,7 +137,9 @@ class ProcessRunner:
 class _WorkerProcess:
     """A process that carries out one unit after the other, started when it is needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, equal: dict[Any, Any]) -> None:
+        self._equal = equal
+        self._reader = AnswerReader(equal)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -141,8 +147,12 @@ class _WorkerProcess:
         """Whether the process was started."""
         return self._process is not None
 
-    def start(self) -> None:
-        """Start the worker process and its pipe. OutputError if the system starts none."""
+    def start(self, work: Work) -> None:
+        """Start the worker process, and send it the work.
+
+        OutputError if the system starts none, LostProcessError if it ends at once.
+        """
+        data = pickled(work)
         package = str(Path(__file__).parents[2])
         paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
         try:
@@ -158,25 +168,37 @@ class _WorkerProcess:
             raise OutputError(
                 f"cannot start a process: {error.strerror}", hint="--jobs 1 needs no other process"
             ) from error
+        self._reader = AnswerReader(self._equal)
+        with self._loss_as_error() as (requests, _):
+            send_pickled(requests, data)
 
-    def carry_out(self, work: Work, unit: Unit, on_retry: OnRetry) -> Outcome:
+    def carry_out(self, unit: Unit, on_retry: OnRetry) -> Outcome:
         """Carry a unit out. LostProcessError if the process ends before it answers."""
+        with self._loss_as_error() as (requests, answers):
+            send(requests, unit)
+            kind, value = receive(answers)
+            while kind != "outcome":
+                if kind == "libraries":
+                    note_versions(value)
+                else:
+                    on_retry(value)
+                kind, value = receive(answers)
+        return cast("Outcome", self._reader.value(value))
+
+    @contextmanager
+    def _loss_as_error(self) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+        """The pipes of requests and of answers. LostProcessError where they break."""
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise LostProcessError("no process was started")
         try:
-            send(process.stdin, (work, unit))
-            kind, value = receive(process.stdout)
-            while kind == "note":
-                on_retry(value)
-                kind, value = receive(process.stdout)
+            yield process.stdin, process.stdout
         except (EOFError, OSError) as error:
             code = process.wait()
             raise LostProcessError(
                 f"a process that worked on a part has ended with code {code}",
                 hint="was it killed, or is there too little memory? fewer --jobs need less",
             ) from error
-        return cast("Outcome", value)
 
     def kill(self) -> None:
         """Kill the process, if it was started."""

@@ -1,7 +1,9 @@
 """A process that carries out units that come through its standard input, until that is closed.
 
-A request is its length in 8 bytes, then work and unit, pickled. The answers on standard output have
-the same form: a note for each retry, then the outcome. Only the process that has started this one
+The first message is the work, and each further one a unit: its length in 8 bytes, then the pickled
+value. The work keeps what it makes for a unit, such as plans, for the next one. The answers on
+standard output have the same form: a note for each retry, the versions of libraries where the
+process has imported further ones, then the outcome. Only the process that has started this one
 writes to it.
 """
 
@@ -13,7 +15,9 @@ import sys
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
+from convcli.batch.answers import AnswerWriter
 from convcli.batch.run_units import carry_out
+from convcli.facts.libraries import imported_libraries, library_versions
 from convcli.running.workers import keep_freed_memory
 
 if TYPE_CHECKING:
@@ -24,7 +28,16 @@ LENGTH_BYTES = 8
 
 def send(stream: IO[bytes], value: object) -> None:
     """Write a value to a pipe: its length in 8 bytes, then the pickled value."""
-    data = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    send_pickled(stream, pickled(value))
+
+
+def pickled(value: object) -> bytes:
+    """A value as it is sent."""
+    return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+
+
+def send_pickled(stream: IO[bytes], data: bytes) -> None:
+    """Write a pickled value to a pipe, after its length in 8 bytes."""
     stream.write(len(data).to_bytes(LENGTH_BYTES, "little"))
     stream.write(data)
     stream.flush()
@@ -49,13 +62,19 @@ def carry_out_requests() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     note = partial(_write_note, answers)
-    while True:
-        try:
-            work, unit = receive(requests)
-            outcome = carry_out(work, unit, on_retry=note)
-            send(answers, ("outcome", outcome))
-        except (EOFError, BrokenPipeError):  # the other process has ended
-            os._exit(0)
+    writer = AnswerWriter()
+    noted: tuple[str, ...] = ()
+    try:
+        work = receive(requests)
+        while True:
+            outcome = carry_out(work, receive(requests), on_retry=note)
+            imported = imported_libraries()
+            if imported != noted:
+                noted = imported
+                send(answers, ("libraries", library_versions()))
+            send(answers, ("outcome", writer.answer(outcome)))
+    except (EOFError, BrokenPipeError):  # the other process has ended
+        os._exit(0)
 
 
 def _write_note(answers: IO[bytes], retry: Retry) -> None:

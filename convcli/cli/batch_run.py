@@ -56,6 +56,8 @@ _SAMPLED = 50
 # New objects after which Python collects reference cycles. Each input leaves some 30 objects, 3 KB,
 # in such cycles.
 _MOST_UNCOLLECTED = 10_000
+# Bytes for each unit beyond which a record is rewritten: some five lines.
+_LONG_RECORD = 2048
 _RESUME_HINT = "--resume goes on with it, --force begins anew"
 
 
@@ -174,6 +176,7 @@ class BatchRun(ABC):
         earlier = self._earlier(units, run)
         if self._is_complete(earlier):
             return self.worst
+        self._shorten_record(units, run)
         with ExitStack() as held:
             skip = self._skips_existing
             left = UnitsLeft(units, self.shard, earlier, skip_existing=skip)
@@ -287,6 +290,23 @@ class BatchRun(ABC):
             ledger.note_skipped(unit)
         return ledger
 
+    def _shorten_record(self, units: Units, run: RunIdentity) -> None:
+        """Leave one line for each unit in a record that has several.
+
+        The record of a command that runs every night gets further lines each time.
+        """
+        place = self._ledger_place
+        if place is None or self.batch.ledger is not None or self.batch.resume:
+            return
+        state = FileState.of(place)
+        own = len(self.shard.positions(len(units)))
+        if state is None or state.size <= _LONG_RECORD * own:
+            return
+        try:
+            earlier_runs(place, units, run, named=False, unreadable=self._unreadable)
+        except OutputError as error:
+            self._refuse_unless_record(run, error)
+
     @cached_property
     def _ledger_place(self) -> Path | None:
         """The ledger that was asked for, or the record that --resume finds again.
@@ -347,9 +367,7 @@ class BatchRun(ABC):
         work = self._work(alone=alone)
         if alone:
             return OwnThread(work, self.stopping, self._retry_notes)
-        # Facts of one process share equal values, so that threads are preferred where all are kept.
-        prefers_processes = not self.request.reports and _prefers_processes(left)
-        if self._always_in_processes or prefers_processes:
+        if self._always_in_processes or _prefers_processes(left):
             return self._process_runner(work, jobs)
         return ThreadRunner(work, jobs, self.stopping, self._retry_notes)
 

@@ -77,14 +77,16 @@ def _articles(runs: Sequence[RunFacts]) -> Iterator[dict[str, Any]]:
     for place, run in enumerate(runs, 1):
         designs: list[dict[str, Any]] = []
         undrawn = 0
-        if run.steps not in drawn and len(drawn) < most:
+        is_new = run.steps not in drawn and len(drawn) < most
+        if is_new:
             all_designs = list(_designs(run))
             designs = all_designs if run.usage is not None else _fitting(all_designs, room)
             undrawn = len(all_designs) - len(designs)
             room -= sum(map(_characters, designs))
             drawn.add(run.steps)
         left_out = undrawn_text(undrawn) if undrawn else ""
-        yield {**_article(run, f"run-{place}", designs), "undrawn": left_out}
+        article = _article(run, f"run-{place}", designs, layers=is_new)
+        yield {**article, "undrawn": left_out}
 
 
 def _page_title(runs: Sequence[RunFacts]) -> str:
@@ -118,12 +120,14 @@ def _warnings(run: RunFacts) -> list[str]:
     return [visible(text) for text in run.warnings]
 
 
-def _article(run: RunFacts, anchor: str, designs: list[dict[str, Any]]) -> dict[str, Any]:
+def _article(
+    run: RunFacts, anchor: str, designs: list[dict[str, Any]], *, layers: bool
+) -> dict[str, Any]:
     return {
         "anchor": anchor,
         "title": _title(run),
         "warnings": _warnings(run),
-        "sections": list(page_sections(run)),
+        "sections": list(page_sections(run, layers=layers)),
         "designs": designs,
         "lost": list(lost_texts(run)),
         # The command stands below the tables, where it can be copied.

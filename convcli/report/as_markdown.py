@@ -82,7 +82,7 @@ def markdown_page(text: str, figures: Sequence[Figure]) -> str:
 
 def _render_run(run: RunFacts, drawings: list[str], *, designs: bool) -> str:
     lines = [f"# {_escape_markup(run_title(run))}"]
-    for section in page_sections(run):
+    for section in page_sections(run, layers=designs):
         lines += ["", f"## {_escape_markup(section.title)}"]
         for view in section.views:
             lines += _view_lines(view, drawings)

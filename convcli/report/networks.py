@@ -37,10 +37,13 @@ _HEAD: tuple[str, ...] = (
 )
 
 
-def network_views(run: RunFacts) -> Iterator[SignalView]:
-    """Yield the layers of each network of a run, their kernels, and the feature maps."""
+def network_views(run: RunFacts, *, layers: bool = True) -> Iterator[SignalView]:
+    """Yield the layers of each network of a run, their kernels, and the feature maps.
+
+    layers : false for the feature maps alone
+    """
     for step in run.steps:
-        if step.layers:
+        if layers and step.layers:
             heading = visible(step.text) if len(run.steps) > 1 else ""
             figures = [field_figure(step.layers)] if _has_fields(step.layers) else []
             table = layer_table(step.layers)

@@ -43,7 +43,7 @@ class PageSection:
     views: Sequence[SignalView]
 
 
-def _all_sections(run: RunFacts) -> Iterator[PageSection]:
+def _all_sections(run: RunFacts, *, layers: bool) -> Iterator[PageSection]:
     """Yield what is drawn: the signals, what was learned, the layers of networks."""
     results = [SignalView(table=table) for table in result_tables(run)]
     if run.learned is not None:
@@ -56,10 +56,10 @@ def _all_sections(run: RunFacts) -> Iterator[PageSection]:
         # There are few drawings, and there may be thousands of places.
         views = [*_views(run), *results]
     yield PageSection(title=_drawn_heading(run), views=views)
-    if run.feature_maps or any(step.layers for step in run.steps):
+    if run.feature_maps or (layers and any(step.layers for step in run.steps)):
         from convcli.report.networks import network_views
 
-        yield PageSection(title="Layers", views=list(network_views(run)))
+        yield PageSection(title="Layers", views=list(network_views(run, layers=layers)))
 
 
 def _drawn_heading(run: RunFacts) -> str:
@@ -85,9 +85,12 @@ def _views(run: RunFacts) -> list[SignalView]:
     return signal_views(run)
 
 
-def page_sections(run: RunFacts) -> list[PageSection]:
-    """What is drawn and measured, without parts that are empty."""
-    return [section for section in _all_sections(run) if section.views]
+def page_sections(run: RunFacts, *, layers: bool = True) -> list[PageSection]:
+    """What is drawn and measured, without parts that are empty.
+
+    layers : the layers and kernels of networks are drawn; they are part of a design
+    """
+    return [section for section in _all_sections(run, layers=layers) if section.views]
 
 
 def design_sections(run: RunFacts) -> Iterator[tuple[str, Sequence[Figure]]]:

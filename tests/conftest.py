@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,17 @@ _limit_library_threads()
 settings.register_profile("search", deadline=None)
 settings.register_profile("convcli", deadline=None, derandomize=True)
 settings.load_profile("convcli")
+
+# What users say in their environment of colours, widths, proxies, stores and recipes is no matter of
+# the tests. Many CI services set the first of these.
+_OF_USERS = re.compile(
+    r"(FORCE_COLOR|NO_COLOR|CLICOLOR_FORCE|PY_COLORS|GITHUB_ACTIONS|COLUMNS|LINES|TTY_\w+"
+    r"|\w+_proxy|(CONVCLI|AWS|GOOGLE|AZURE)_\w+)",
+    re.IGNORECASE,
+)
+for _name in list(os.environ):
+    if _OF_USERS.fullmatch(_name):
+        del os.environ[_name]
 
 # A shell that starts the tests in the background, or under nohup, has them ignore these signals, and
 # the programs that they start would ignore them too.

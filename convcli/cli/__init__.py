@@ -194,13 +194,15 @@ def _is_only_read(stream: TextIO) -> bool:
 def _buffered(stream: io.TextIOWrapper) -> io.TextIOWrapper:
     """A standard stream with a buffer, which writes all that it is given or raises an error.
 
-    With PYTHONUNBUFFERED it has none, and a full disk or pipe would take a part in silence.
+    With PYTHONUNBUFFERED it has none, and a full disk or pipe would take a part in silence. The
+    file stays open when the new stream is gone, since it belongs to the one that was given.
     """
     file: object = stream.buffer
-    if not isinstance(file, io.RawIOBase):
+    if not isinstance(file, io.FileIO):
         return stream
+    shared = io.FileIO(file.fileno(), "w", closefd=False)
     return io.TextIOWrapper(
-        io.BufferedWriter(file), encoding=stream.encoding, line_buffering=stream.isatty()
+        io.BufferedWriter(shared), encoding=stream.encoding, line_buffering=stream.isatty()
     )
 
 

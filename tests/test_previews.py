@@ -29,7 +29,7 @@ from convcli.planning.describe import chain_facts, chain_with_response, step_fac
 from convcli.planning.plan import make_plan
 from convcli.previews.observe import ObservedSink, ObservedSource, preview_of
 from convcli.previews.outline import SHORTEST_GRAIN, OutlineCollector
-from convcli.previews.picture import PictureSums, likeness
+from convcli.previews.picture import PicturePreview, PictureSums, likeness
 from convcli.previews.preview import FULL
 from convcli.previews.sound import EXCERPT, ExcerptSamples, LoudnessSums, SpectrogramSums
 from convcli.running.arrays import Blocks, Collected
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from convcli.facts.preview import PreviewFacts
+    from convcli.facts.preview import PictureFacts, PreviewFacts
     from convcli.signals import Array
 
 HOSTILE = "<script>alert(1)</script>"
@@ -446,6 +446,68 @@ def test_the_likeness_of_pictures_with_infinite_and_missing_pixels() -> None:
     assert facts is not None
     assert (facts.psnr, facts.largest) == pytest.approx((20.0, 0.1), rel=1e-5)
     assert facts.ssim is None
+
+
+def drawn_facts(x: Any, y: Any, full: float) -> tuple[PictureFacts, PictureFacts]:
+    """What is drawn of a picture of grey and of a result."""
+    signal = Signal(medium=IMAGE, shape=x.shape[:2], channels=("grey",), full_scale=full)
+    preview = PicturePreview(signal, signal, FULL)
+    preview.add_input(preview.prepared_input(Block(x), 0))
+    preview.add_output(preview.prepared_output(y, np.arange(len(y))))
+    facts = preview.facts()
+    assert facts.before.picture is not None
+    assert facts.after.picture is not None
+    return facts.before.picture, facts.after.picture
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "dtype", "full"),
+    [
+        (-300, 900, np.float32, 1),
+        (1e-5, 1e-4, np.float64, 1),
+        (-2e4, 3e4, np.float64, 32767),
+        (100, 4095, np.uint16, 65535),
+    ],
+)
+def test_measurements_are_drawn_by_their_own_range(
+    low: float, high: float, dtype: Any, full: float
+) -> None:
+    x: Any = np.random.default_rng(5).uniform(low, high, (60, 90, 1)).astype(dtype)
+    if x.dtype.kind == "f":
+        x[4, 5] = np.nan
+    y = (x.astype(np.float64) + low) / 2
+    pictures = drawn_facts(x, y, full)
+    values = np.concatenate([x.ravel(), y.ravel()]).astype(np.float64)
+    ends = np.nanmin(values), np.nanmax(values)
+    width = ends[1] - ends[0]
+    for values, picture in zip((x, y), pictures, strict=True):
+        black, white = picture.drawn
+        assert picture.drawn == pytest.approx(ends, abs=0.01 * width)
+        levels = np.clip(np.nan_to_num((values - black) / (white - black)), 0, 1) * 255
+        assert np.abs(picture.reduced - levels).max() < 0.51
+        assert np.abs(picture.detail - levels).max() < 0.51
+        known = values[np.isfinite(values)]
+        counts = np.histogram(np.clip(known, black, white), 64, (black, white))[0]
+        assert np.abs(picture.histogram[0] - counts).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "full"),
+    [
+        (0, 1, 1),
+        (-0.01, 1.02, 1),
+        (0, 20_000, 65535),
+        (0, 9, 255),
+        (-50, 300, 255),
+        (7, 7, 1),
+        (0, 1e-44, 1),
+        (np.nan, np.nan, 1),
+    ],
+)
+def test_photographs_are_drawn_by_their_full_scale(low: float, high: float, full: float) -> None:
+    x: Any = np.linspace(low, high, 600, dtype=np.float32).reshape(20, 30, 1)
+    for picture in drawn_facts(x, x, full):
+        assert picture.drawn == (0, full)
 
 
 def sums_of(x: Any, side: int = 800) -> PictureSums:

@@ -192,18 +192,18 @@ def _is_only_read(stream: TextIO) -> bool:
 
 
 def _buffered(stream: io.TextIOWrapper) -> io.TextIOWrapper:
-    """Standard output with a buffer, which writes all that it is given or raises an error.
+    """A standard stream with a buffer, which writes all that it is given or raises an error.
 
-    With PYTHONUNBUFFERED it has none, and a full disk or pipe would take a part in silence. A
-    stream that another program has put in its place stays as it is.
+    With PYTHONUNBUFFERED it has none, and a full disk or pipe would take a part in silence. The
+    file stays open when the new stream is gone, since it belongs to the one that was given.
     """
     file: object = stream.buffer
-    if stream is not sys.__stdout__ or not isinstance(file, io.RawIOBase):
+    if not isinstance(file, io.FileIO):
         return stream
-    raw = io.FileIO(stream.fileno(), "w", closefd=False)
-    raw.name = "<stdout>"
+    shared = io.FileIO(file.fileno(), "w", closefd=False)
+    shared.name = file.name  # for messages
     return io.TextIOWrapper(
-        io.BufferedWriter(raw), encoding=stream.encoding, line_buffering=stream.isatty()
+        io.BufferedWriter(shared), encoding=stream.encoding, line_buffering=stream.isatty()
     )
 
 

@@ -91,7 +91,8 @@ class PictureFacts:
     undrawn : names of the channels that are not drawn
     histogram : (channels, bins), how many of the samples lie in each part of the range; each counts
         by its opacity
-    full_scale : the end of the range of the histogram
+    full_scale : the value of full intensity
+    drawn : the values that are drawn as black and as white, and the range of the histogram
     samples : the detail with all channels of the file, as the filter reads or writes them
     """
 
@@ -103,6 +104,7 @@ class PictureFacts:
     undrawn: tuple[str, ...]
     histogram: Numbers
     full_scale: float
+    drawn: tuple[float, float]
     samples: Numbers
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.convolution.convolve import runs
+from convcli.core.convolution.convolve import true_runs
 from convcli.core.missing import known_mean
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
@@ -295,4 +295,4 @@ def _complete_rows(x: Array, y: Array, width: int) -> list[tuple[int, int]]:
         return [(0, len(y))]
     missing = np.concatenate([[0], np.cumsum(~good_x)])
     complete = missing[width:] == missing[:-width]
-    return runs(good_y & complete)
+    return true_runs(good_y & complete)

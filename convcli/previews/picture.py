@@ -19,7 +19,7 @@ from convcli.samples import as_samples, in_type
 from convcli.signals import blocks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from convcli.array_types import AnyArray, ByteArray, Float32Array, FloatArray
     from convcli.signals import Array, Signal, Source
@@ -37,6 +37,15 @@ _FEW_NUMBERS = (np.uint8, np.uint16)
 STRIP = 64
 # The share of the differences that is drawn without being cut off.
 DRAWN_SHARE = 0.998
+# Bytes are always drawn from 0 to their full scale.
+_BYTE_SCALE = 255
+# Other pictures are drawn by their own range if it goes this share of the full scale beyond 0 or
+# the full scale, or if it ends below this share.
+_FAR_OUTSIDE, _DARK = 0.05, 0.125
+# The range is taken of about this many values of a picture.
+_MOST_RANGED = 1 << 16
+# The narrowest range, and its share of the largest value.
+_NARROWEST, _NARROWEST_SHARE = 1e-30, 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,27 +187,32 @@ class PictureSums:
             return x
         return _multiplied(x, full / self.signal.full_scale)
 
-    def facts(self) -> PictureFacts | None:
-        """What is shown; None of an empty picture."""
+    def facts(self, drawn: tuple[float, float] | None = None) -> PictureFacts | None:
+        """What is shown; None of an empty picture.
+
+        drawn : the values that are drawn as black and as white; None for 0 and the full scale
+        """
         if self.empty:
             return None
         full = self.signal.full_scale
+        low, high = drawn or (0.0, full)
         samples = np.concatenate(self.samples)
         detail = as_samples(np.concatenate(self._detail or [samples]))
         opacity = None
         if self.signal.alpha is not None:
             opacity = samples[..., self.signal.alpha].ravel()
         colours = [samples[..., channel].ravel() for channel in self.colours]
-        histogram = [self._histogram(colour, opacity) for colour in colours]
+        histogram = [self._histogram(colour, opacity, (low, high)) for colour in colours]
         return PictureFacts(
             shape=self.shape,
-            reduced=_as_bytes(straight_samples(self.means(), self.alpha, full), full),
-            detail=_as_bytes(detail[..., self.shown], full),
+            reduced=_as_bytes(straight_samples(self.means(), self.alpha, full), high, low),
+            detail=_as_bytes(detail[..., self.shown], high, low),
             corner=self.corner,
             channels=tuple(self.signal.channels[channel] for channel in self.colours),
             undrawn=tuple(self._undrawn()),
             histogram=np.array(histogram),
             full_scale=full,
+            drawn=(low, high),
             samples=detail,
         )
 
@@ -208,8 +222,8 @@ class PictureSums:
             if channel not in self.shown:
                 yield name
 
-    def _histogram(self, x: Array, opacity: Array | None) -> FloatArray:
-        """How many known samples are in each of equal bins up to the full scale.
+    def _histogram(self, x: Array, opacity: Array | None, ends: tuple[float, float]) -> FloatArray:
+        """How many known samples are in each of equal bins; the outer bins have those beyond.
 
         opacity : of each sample, by which it counts; None for pictures without opacity
         """
@@ -217,21 +231,32 @@ class PictureSums:
             # A fifth of the time for bytes: count each number, then put the numbers into bins.
             numbers = np.arange(256**x.itemsize)
             counts = np.bincount(x, opacity, minlength=len(numbers))
-            return self._binned(numbers, counts)
+            return _binned(numbers, counts, ends)
         finite = np.isfinite(x)
         if not finite.all():
             x = x[finite]
             if opacity is not None:
                 opacity = opacity[finite]
-        return self._binned(x, opacity)
+        return _binned(x, opacity, ends)
 
-    def _binned(self, x: AnyArray, weights: AnyArray | None) -> FloatArray:
-        """The sum of the weights of the samples in each bin, or their count."""
-        # Four times as fast as np.histogram.
-        bins = _multiplied(x, BINS / self.signal.full_scale)
-        np.clip(bins, 0, BINS - 1, out=bins)
-        counts = np.bincount(bins.astype(np.int64), weights, minlength=BINS)
-        return counts.astype(np.float64)
+
+def _binned(x: AnyArray, weights: AnyArray | None, ends: tuple[float, float]) -> FloatArray:
+    """The sum of the weights of the samples in each bin, or their count."""
+    # Four times as fast as np.histogram.
+    low, high = ends
+    bins = _multiplied(_less(x, low), BINS / (high - low))
+    np.clip(bins, 0, BINS - 1, out=bins)
+    counts = np.bincount(bins.astype(np.int64), weights, minlength=BINS)
+    return counts.astype(np.float64)
+
+
+def _less(x: AnyArray, low: float) -> AnyArray:
+    """Samples less a value; what is too large for their type is infinite."""
+    if not low:
+        return x
+    with np.errstate(over="ignore"):
+        less: AnyArray = x - low
+    return less
 
 
 def _multiplied(x: AnyArray, factor: float) -> Float32Array:
@@ -240,17 +265,53 @@ def _multiplied(x: AnyArray, factor: float) -> Float32Array:
         return np.multiply(x, factor, dtype=np.float32, casting="same_kind")
 
 
-def _as_bytes(x: Array, full: float) -> ByteArray:
-    """Samples as bytes from 0 to the full scale; missing ones are black."""
+def _as_bytes(x: Array, full: float, low: float = 0.0) -> ByteArray:
+    """Samples as bytes, 0 for `low` and 255 for `full`; missing ones are black."""
     pixels = np.empty(x.shape, np.uint8)
     for row in range(0, len(x), STRIP):
-        scaled = _multiplied(x[row : row + STRIP], 255 / full)
+        scaled = _multiplied(_less(x[row : row + STRIP], low), 255 / (full - low))
         np.rint(scaled, out=scaled)
         # The larger one of NaN and 0 is 0.
         np.fmax(scaled, 0, out=scaled)
         np.fmin(scaled, 255, out=scaled)
         pixels[row : row + STRIP] = scaled
     return pixels
+
+
+def _drawn_range(pictures: Sequence[PictureSums]) -> tuple[float, float] | None:
+    """The values that are drawn as black and as white in all of these pictures.
+
+    Measurements in floating, signed or 16-bit samples often take a small part of the full scale, or
+    go far beyond it. None if the pictures are drawn from 0 to their full scale.
+    """
+    filled = [each for each in pictures if not each.empty]
+    scales = {each.signal.full_scale for each in filled}
+    if len(scales) != 1 or any(each.alpha is not None for each in filled):
+        return None
+    (full,) = scales
+    if full == _BYTE_SCALE:
+        return None
+    ends = [_ends_of(each.means()) for each in filled]
+    known = [each for each in ends if each is not None]
+    if not known:
+        return None
+    low = min(each[0] for each in known)
+    high = max(each[1] for each in known)
+    is_outside = low < -_FAR_OUTSIDE * full or high > (1 + _FAR_OUTSIDE) * full
+    is_drawn_badly = is_outside or high < _DARK * full
+    # Narrower ranges are lost in the rounding of single precision.
+    is_wide = high - low > max(_NARROWEST, _NARROWEST_SHARE * max(-low, high))
+    return (low, high) if is_drawn_badly and is_wide else None
+
+
+def _ends_of(means: Array) -> tuple[float, float] | None:
+    """The range of nearly all known values; None if there are none."""
+    values = means.ravel()
+    values = values[:: max(1, values.size // _MOST_RANGED)]
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return None
+    return _quantile(values, 1 - DRAWN_SHARE), _quantile(values, DRAWN_SHARE)
 
 
 def likeness(before: PictureSums, after: PictureSums) -> LikenessFacts | None:
@@ -390,9 +451,10 @@ class PicturePreview(PreviewOfSums["PictureSums"]):
 
     def facts(self) -> PreviewFacts:
         """What is drawn of the input and of the output so far."""
+        drawn = _drawn_range((self.before, self.after))
         return PreviewFacts(
-            before=SignalPreview(picture=self.before.facts()),
-            after=SignalPreview(picture=self.after.facts()),
+            before=SignalPreview(picture=self.before.facts(drawn)),
+            after=SignalPreview(picture=self.after.facts(drawn)),
             likeness=None if self._size.small else likeness(self.before, self.after),
             small=self._size.small,
         )
@@ -400,6 +462,14 @@ class PicturePreview(PreviewOfSums["PictureSums"]):
     def compared_with(self, other: Preview) -> PreviewFacts:
         """What is drawn of two pictures that are compared, and how alike they are."""
         facts = super().compared_with(other)
-        if self._size.small or not isinstance(other, PicturePreview):
+        if not isinstance(other, PicturePreview):
+            return facts
+        drawn = _drawn_range((self.before, other.before))
+        facts = replace(
+            facts,
+            before=SignalPreview(picture=self.before.facts(drawn)),
+            after=SignalPreview(picture=other.before.facts(drawn)),
+        )
+        if self._size.small:
             return facts
         return replace(facts, likeness=likeness(self.before, other.before))

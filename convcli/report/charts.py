@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Size of a chart and its margins, in pixels.
 WIDTH, HEIGHT = 720, 220
 # Width of a chart that has another beside it.
-NARROW = 440
+NARROW_WIDTH = 440
 LEFT, RIGHT, TOP, BOTTOM = 68, 14, 10, 36
 # About how many ticks the left axis has.
 Y_TICKS = 4

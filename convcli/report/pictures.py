@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from convcli.report.charts import NARROW, Axis, Graph, Trace
+from convcli.report.charts import NARROW_WIDTH, Axis, Graph, Trace
 from convcli.report.figures import Figure, chart_figure
 from convcli.report.tables import ReportTable
 from convcli.report.views import SignalView, Slider
@@ -56,6 +56,9 @@ def _notes_of(before: PictureFacts, preview: PreviewFacts) -> Iterator[str]:
         yield f"The first of {count:,} pages is {done} here; the others are below."
     if before.undrawn:
         yield _undrawn_text(before, done)
+    if before.drawn != (0, before.full_scale):
+        low, high = map(number, before.drawn)
+        yield f"Drawn from {low} (black) to {high} (white)."
 
 
 def _undrawn_text(picture: PictureFacts, done: str) -> str:
@@ -186,6 +189,7 @@ def histogram_figures(
 
     A picture of floating samples up to 1 that is written as bytes up to 255 keeps its place.
     """
+    low, high = before.drawn
     label = "value"
     if after.full_scale != before.full_scale:
         label = f"value, on the scale of {visible(names[0])}"
@@ -196,17 +200,17 @@ def histogram_figures(
                 continue
             counts = picture.histogram[channel]
             total = float(counts.sum()) or 1.0
-            width = before.full_scale / len(counts)
+            width = (high - low) / len(counts)
             shares = (100 / total * counts).tolist()
-            points = [((place + 0.5) * width, share) for place, share in enumerate(shares)]
+            points = [(low + (place + 0.5) * width, share) for place, share in enumerate(shares)]
             traces.append(Trace(name=visible(side), style=style, points=points))
         largest = max(share for trace in traces for _, share in trace.points)
         chart = Graph(
             title=f"Histogram of {visible(name)}: {visible(names[0])} and {visible(names[1])}",
-            x=Axis(low=0.0, high=before.full_scale, label=label),
+            x=Axis(low=low, high=high, label=label),
             y=Axis(low=0.0, high=1.05 * largest or 1.0, label="% of the pixels"),
             traces=traces,
-            width=NARROW,
+            width=NARROW_WIDTH,
             height=200,
         )
         yield chart_figure(chart, visible(name))

@@ -209,18 +209,18 @@ def nearest(name: str, known: Sequence[str]) -> str | None:
     A misspelling differs by one letter that is missing, added, replaced or swapped with the next,
     in long names by two, or is the beginning of one known name alone.
     """
-    word = comparable(name)
-    near = [(_slips(word, comparable(each)), each) for each in known]
+    word = comparable_name(name)
+    near = [(_slips(word, comparable_name(each)), each) for each in known]
     close = [(slips, each) for slips, each in near if slips is not None]
     if close:
         return min(close, key=lambda found: found[0])[1]
     if len(word) < 4:
         return None
-    longer = [each for each in known if comparable(each).startswith(word)]
+    longer = [each for each in known if comparable_name(each).startswith(word)]
     return longer[0] if len(longer) == 1 else None
 
 
-def comparable(name: str) -> str:
+def comparable_name(name: str) -> str:
     """A name without the differences of case and hyphens that a slip may be."""
     return name.casefold().replace("-", "_")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # For each stored type the type of the samples and the sample that the number 1 stands for: pictures
 # count 0 ... 255, sound goes from -1 to 1. No picture is stored in int16: with two axes int16 is a
-# sum of bytes (`summed`).
+# sum of bytes (`sums_as_floats`).
 _MEANING: dict[np.dtype[Any], tuple[np.dtype[Any], float]] = {
     np.dtype(np.uint8): (np.dtype(np.float32), 1.0),
     np.dtype(np.uint16): (np.dtype(np.float64), 1.0),
@@ -60,7 +60,7 @@ def in_type(x: Array, dtype: npt.DTypeLike) -> Array:
         return x.astype(dtype, copy=False)
 
 
-def summed(y: Array) -> Array:
+def sums_as_floats(y: Array) -> Array:
     """Convert sums of bytes, which may come as int16 whose number 1 stands for 1, to floats."""
     return y.astype(np.float32) if is_stored(y) else y
 

@@ -25,7 +25,7 @@ _FIRST_MONDAY = np.datetime64("1969-12-29")
 DAY = 86400.0
 MONTH = 30.436875 * DAY
 JITTER = 1e-6
-HINT = "without --time rows are counted as they come (20 rows: sma:20)"
+NO_TIME_HINT = "without --time rows are counted as they come (20 rows: sma:20)"
 UNSORTED_REMARK = ": the times are unsorted"
 UNSORTED = "sort the rows by time, or name the series they belong to with --by COLUMN"
 # Seconds; a step outside of this is a mistake, and its rate would not be a number.
@@ -68,7 +68,7 @@ class Rule:
     step: float
     seconds: float
     tolerance: float = 0.0
-    hint: str = HINT
+    hint: str = NO_TIME_HINT
     week: float = 7 * DAY
 
     def is_step(self, difference: Any) -> Any:

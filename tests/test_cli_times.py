@@ -19,7 +19,7 @@ import pytest
 from table_settings import table_options
 
 import convcli
-from convcli.media.files import completed
+from convcli.media.files import closed_or_discarded
 from convcli.media.tables import text as table_text
 from convcli.media.tables.any_table import open_any_table, open_table
 from convcli.media.tables.delimited_source import DelimitedSource
@@ -340,7 +340,7 @@ class TestEvery:
         options = table_options(time="Date", every=every)
         source = open_any_table(path, options=options, held=ExitStack())
         sink_file = io.BytesIO()
-        with completed(TableSink(sink_file, source=source)) as sink:
+        with closed_or_discarded(TableSink(sink_file, source=source)) as sink:
             done = 0
             for rows in map(len, (block.x for block in blocks_of(source))):
                 sink.write(sink.encode(None, range(done, done + rows)))

@@ -18,6 +18,7 @@ from scipy import signal as scipy_signal
 import convcli
 from convcli import RequestError
 from convcli.checking.compare import compare_signals, parse_limits
+from convcli.checking.differences import Moments
 from convcli.checking.signal_comparison import ComparedSignal, PowerSpectrum
 from convcli.cli import main
 from convcli.core.ssim import StructuralSimilarity
@@ -676,6 +677,32 @@ def test_the_squares_of_huge_numbers(program: Program, tmp_path: Path) -> None:
     for name in ("a.csv", "b.csv"):
         program.run("csv", "gain:1e-301", "--in-place", name, "-q", cwd=tmp_path)
     assert program.run("compare", "a.csv", "b.csv", cwd=tmp_path).code == 0
+
+
+@pytest.mark.parametrize("first", ["1e308", "-1.7e308", "9e307"])
+def test_numbers_whose_unit_is_too_large_for_one(
+    first: str, program: Program, tmp_path: Path
+) -> None:
+    """From 2**1023 = 8.99e307 on, the next power of two is no float64."""
+    (tmp_path / "a.csv").write_text(f"x\n{first}\n5\n")
+    ended = program.run("compare", "a.csv", "a.csv", cwd=tmp_path)
+    assert (ended.code, len(ended.err.splitlines())) == (3, 2), ended
+    assert "squares overflow" in ended.err
+
+
+def test_moments_of_numbers_whose_unit_is_too_large_for_one() -> None:
+    a = np.array([[1.5e308, -1.5e308, 1.5e308, 0.0]])
+    moments = Moments.of(a, a / 2, np.zeros((2, 1)))
+    assert moments.root_mean_square(0) == pytest.approx(0.75e308 * 3**0.5, rel=1e-14)
+    assert moments.root_mean_square_error(0) == pytest.approx(0.375e308 * 3**0.5, rel=1e-14)
+    assert moments.correlation(0) == pytest.approx(1, rel=1e-14)
+
+
+def test_an_origin_whose_square_overflows() -> None:
+    """The origin is the first sample; the samples of a later block are small beside it."""
+    a = np.array([[1.0, 2.0, 3.0]])
+    moments = Moments.of(a, a, np.full((2, 1), 1e200))
+    assert moments.root_mean_square_error(0) == 0
 
 
 def test_huge_numbers_beside_missing_ones(program: Program, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from table_settings import table_options
 
 from convcli.core.convolution.direct import dot_products
 from convcli.core.missing import reads_gap
-from convcli.media.files import completed
+from convcli.media.files import closed_or_discarded
 from convcli.media.tables import text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
@@ -128,7 +128,7 @@ def test_rows_without_a_group_name_are_reduced_beside_the_others(
     )
     plan = make_plan(filter, source.signal, rules_for(source.signal))
     out = io.BytesIO()
-    with completed(TableSink(out, source=source)) as sink:
+    with closed_or_discarded(TableSink(out, source=source)) as sink:
         run(plan, source, sink, threads=threads)
     found = pd.read_csv(io.BytesIO(out.getvalue()), keep_default_na=False, na_values={"x": [""]})
     expected: dict[int, tuple[float, str]] = {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import soundfile
-from program import done, refused, shell
+from program import done, refused, run, shell
 
 from convcli import InputError, RequestError, apply
 from convcli.cli import main
@@ -362,6 +362,16 @@ def test_overflowing_samples() -> None:
         y[size] *= 1e200
         with pytest.raises(InputError, match="overflow"):
             learn(Task(taps=(3,)), [Pair(source(noise(500, 1)), source(y))])
+
+
+@pytest.mark.parametrize("options", [(), ("--on", "differences")])
+def test_the_largest_numbers_warn_of_nothing(options: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x\n" + "1e308\n-1e308\n" * 50)
+    words = ["learn", "a.csv", "-c", "x", "--target", "x", "--taps", "2", "-o", "m.safetensors"]
+    ended = run(*words, *options, cwd=tmp_path)
+    assert ended.code == 3
+    assert (len(ended.errors), len(ended.err.splitlines())) == (1, 2), ended
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
 def test_sums_that_overflow_in_opposite_directions_warn_of_nothing() -> None:

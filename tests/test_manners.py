@@ -626,6 +626,16 @@ def test_pipes_that_do_not_wait() -> None:
         assert process.wait() == 0
 
 
+def test_the_output_of_a_program_that_calls_main_stays_open() -> None:
+    program = (
+        "import sys; from convcli.cli import main\n"
+        "kept = sys.stdout; main(['--version']); sys.stdout = kept; print('after')"
+    )
+    words = [sys.executable, "-u", "-c", program]
+    ended = subprocess.run(words, capture_output=True, check=True, text=True)
+    assert ended.stdout.splitlines()[1:] == ["after"]
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_disk_with_room_for_a_part(unbuffered: str, folder: Path) -> None:
     """With PYTHONUNBUFFERED a write to standard output may take a part of the data."""

@@ -29,7 +29,7 @@ from convcli.media.audio.metadata.id3 import id3_frame_names, id3_length
 from convcli.media.audio.samples import Dither, Extremes, Grid
 from convcli.media.audio.sink import AudioOptions, AudioSink
 from convcli.media.audio.source import AudioSource, open_audio
-from convcli.media.files import completed
+from convcli.media.files import closed_or_discarded
 from convcli.signals import Signal
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def pour(
     """Source to sink; cut > 0 re-cuts the blocks."""
     name = options.pop("name", None)
     asked = AudioOptions(**options)
-    with completed(
+    with closed_or_discarded(
         AudioSink(target, signal=source.signal, like=source.details, options=asked, name=name)
     ) as sink:
         at = 0
@@ -271,7 +271,9 @@ def test_a_rate_the_format_cannot_hold_is_a_request_error(tmp_path: Path) -> Non
 def test_a_fractional_rate_is_said(tmp_path: Path) -> None:
     with open_audio(make(tmp_path / "a.wav", noise(10))) as source:
         signal = Signal(medium=AUDIO, shape=(10,), channels=("left", "right"), rate=5512.5)
-        with completed(AudioSink(tmp_path / "out.wav", signal=signal, like=source.details)) as sink:
+        with closed_or_discarded(
+            AudioSink(tmp_path / "out.wav", signal=signal, like=source.details)
+        ) as sink:
             sink.write(sink.encode(noise(10), np.arange(10)))
     assert sf.info(tmp_path / "out.wav").samplerate == 5512
     assert "5512.5 Hz is written as 5512 Hz" in sink.warnings[0]
@@ -294,7 +296,7 @@ def test_samples_are_rounded_half_to_even_never_floored(tmp_path: Path, subtype:
     with open_audio(make(tmp_path / "a.wav", noise(6, 1), subtype=subtype)) as source:
         step = Grid.of(subtype).full
         y = np.array([0.5, 1.5, 0.6, -0.6, -0.5, -1.5])[:, None] / step
-        with completed(
+        with closed_or_discarded(
             AudioSink(tmp_path / "out.wav", signal=source.signal, like=source.details)
         ) as sink:
             sink.write(sink.encode(y, np.arange(6)))
@@ -784,7 +786,9 @@ def test_marks_counted_in_samples_follow_another_rate(tmp_path: Path) -> None:
     path.write_bytes(plain[:at] + extra + plain[at:])
     with open_audio(path) as source:
         half = Signal(medium=AUDIO, shape=(50,), channels=("mono",), rate=RATE / 2)
-        with completed(AudioSink(tmp_path / "out.wav", signal=half, like=source.details)) as sink:
+        with closed_or_discarded(
+            AudioSink(tmp_path / "out.wav", signal=half, like=source.details)
+        ) as sink:
             sink.write(sink.encode(noise(50, 1), np.arange(0, 100, 2)))
     assert sink.warnings == []
     with open_audio(tmp_path / "out.wav") as source:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from program import SAMPLES
 
 from convcli.errors import InputError, RequestError
-from convcli.media.files import completed
+from convcli.media.files import closed_or_discarded
 from convcli.media.images import layout as image_layout
 from convcli.media.images import png as image_png
 from convcli.media.images import tiff as image_tiff
@@ -99,7 +99,7 @@ def run(
     sink = ImageSink(
         target, like=image, signals=[signal(page.signal) for page in image.pages], format=format
     )
-    with completed(sink), ThreadPoolExecutor(2) as pool:
+    with closed_or_discarded(sink), ThreadPoolExecutor(2) as pool:
         for number, page in enumerate(image.pages):
             if number:
                 sink.next_page()
@@ -561,7 +561,7 @@ def test_the_name_gives_the_format_of_a_temporary_path(tmp_path: Path) -> None:
     a = save(tmp_path / "a.png", noise(4, 4, 3, "u1"), "srgb")
     image = open_image(a, options=ImageOptions())
     page = image.pages[0]
-    with completed(
+    with closed_or_discarded(
         ImageSink(tmp_path / "3", like=image, signals=[page.signal], name=tmp_path / "b.tif")
     ) as sink:
         for strip in page.pieces():

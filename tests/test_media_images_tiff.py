@@ -16,7 +16,7 @@ from program import peak_memory, tells_memory
 
 import convcli
 from convcli.errors import InputError, OutputError
-from convcli.media.files import completed
+from convcli.media.files import closed_or_discarded
 from convcli.media.images import layout as image_layout
 from convcli.media.images import levels, tiff
 from convcli.media.images import vips_writer as image_feed
@@ -55,7 +55,7 @@ def load(path: Path, **options: Any) -> Any:
 def copy(source: Path, target: Path) -> None:
     """Through source and sink, nothing in between."""
     image = open_image(source, options=ImageOptions())
-    with completed(
+    with closed_or_discarded(
         ImageSink(target, like=image, signals=[page.signal for page in image.pages])
     ) as sink:
         for number, page in enumerate(image.pages):
@@ -460,7 +460,7 @@ def test_a_device_that_is_full(tmp_path: Path) -> None:
     page = image.pages[0]
     with (
         pytest.raises((OSError, OutputError)),
-        completed(
+        closed_or_discarded(
             ImageSink(Path("/dev/full"), like=image, signals=[page.signal], format="jpeg")
         ) as sink,
     ):

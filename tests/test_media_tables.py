@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from table_settings import table_options
 
 from convcli.errors import InputError, RequestError
-from convcli.media.files import completed
+from convcli.media.files import closed_or_discarded
 from convcli.media.tables import arrow_splicing, numerals, recent_rows, records, text
 from convcli.media.tables import cells as table_cells
 from convcli.media.tables.any_table import open_table
@@ -61,7 +61,7 @@ def filtered(
     """The table with f applied to its columns; only every Nth row stays."""
     source, out = source_of(data, stream=stream, **options), io.BytesIO()
     first = 0
-    with completed(TableSink(out, source=source, suffix=suffix)) as sink:
+    with closed_or_discarded(TableSink(out, source=source, suffix=suffix)) as sink:
         for block in blocks_of(source):
             x = block.x
             rows = np.arange(first, first + len(x))
@@ -558,7 +558,7 @@ class TestStreaming:
             open_table(self.make(tmp_path), options=table_options(columns=("x",))),
             io.BytesIO(),
         )
-        with completed(TableSink(out, source=source)) as sink:
+        with closed_or_discarded(TableSink(out, source=source)) as sink:
             first = 0
             for block in blocks_of(source):
                 n = len(block.x)
@@ -579,7 +579,7 @@ class TestStreaming:
             open_table(self.make(tmp_path), options=table_options(columns=("x",))),
             io.BytesIO(),
         )
-        with completed(TableSink(out, source=source)) as sink:
+        with closed_or_discarded(TableSink(out, source=source)) as sink:
             for _ in range(2):
                 for _ in blocks_of(source):
                     assert sink._recent._held_bytes < 5000
@@ -591,7 +591,7 @@ class TestStreaming:
         monkeypatch.setattr(text, "BLOCK_BYTES", 50)
         data = b"n\n" + b"".join(b"%d\n" % i for i in range(100))
         source, out = source_of(data), io.BytesIO()
-        with completed(TableSink(out, source=source)) as sink:
+        with closed_or_discarded(TableSink(out, source=source)) as sink:
             blocks = [source.decode(raw) for raw in reversed(list(source.pieces()))]
             for block in blocks[::-1]:
                 block.on_arrival()

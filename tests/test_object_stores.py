@@ -20,7 +20,7 @@ from program import SAMPLES, done, refused, run
 
 from convcli.errors import InputError, OutputError, RequestError
 from convcli.media import remote_store, remote_writer
-from convcli.media.remote import RemotePlace, shown
+from convcli.media.remote import RemotePlace, without_secrets
 from convcli.media.remote_listing import objects_in, objects_like
 from convcli.media.remote_reader import open_remote
 from convcli.media.remote_store import open_store
@@ -138,9 +138,9 @@ def test_what_is_a_url() -> None:
 
 
 def test_secrets_of_a_url_are_not_shown() -> None:
-    assert shown("https://me:pw@host/a.wav?X-Amz-Signature=abc#f") == "https://host/a.wav"
+    assert without_secrets("https://me:pw@host/a.wav?X-Amz-Signature=abc#f") == "https://host/a.wav"
     assert str(RemotePlace("https://me:pw@host/a.wav?sig=abc").parent) == "https://host"
-    assert shown("lowpass:3k") == "lowpass:3k"
+    assert without_secrets("lowpass:3k") == "lowpass:3k"
 
 
 # ---------------------------------------------------------------------------- in and out

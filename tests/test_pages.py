@@ -312,6 +312,12 @@ def test_ticks_of_times() -> None:
     ]
 
 
+def test_an_axis_of_the_largest_numbers() -> None:
+    axis = Axis(low=-1.6e308, high=1.6e308)
+    places = axis.place(np.array([-1.6e308, 0, 0.8e308, 1.6e308]))
+    assert places.tolist() == [0, 0.5, 0.75, 1]
+
+
 def test_ticks_of_counts_are_whole() -> None:
     assert Axis(low=1, high=3).ticks(4) == [1, 1.5, 2, 2.5, 3]
     assert Axis(low=1, high=3, whole=True).ticks(4) == [1, 2, 3]

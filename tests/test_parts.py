@@ -42,7 +42,7 @@ from convcli.errors import OutputError
 from convcli.layers.weights import encode_weights
 from convcli.media.audio.files import AudioFiles
 from convcli.media.audio.sink import AudioOptions
-from convcli.media.files import UndividedError, completed
+from convcli.media.files import UndividedError, closed_or_discarded
 from convcli.media.images.files import ImageFiles
 from convcli.media.tables.files import TableFiles
 from convcli.media.tables.records import Dialect
@@ -112,7 +112,7 @@ def filtered(
         plan = make_plan(calls, signal, bound)
         sink: Any = opened.sink(output, [plan.result], label="f", unchanged=plan.identity)
         try:
-            with completed(sink):
+            with closed_or_discarded(sink):
                 if count is None:
                     counts = run_whole(plan, opened.sources[0], sink, threads=1)
                 else:

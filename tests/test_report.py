@@ -45,7 +45,7 @@ from convcli.report.as_json import json_text
 from convcli.report.charts import Axis, Graph, Trace, round_ticks, tick_text
 from convcli.report.figures import bin_edges, decibel_chart, outline_trace, position_chart
 from convcli.report.files import check_report, render_report, write_report
-from convcli.report.terminal import details, summary
+from convcli.report.terminal import run_details, summary
 from convcli.report.words import command_text, duration_text, loss_texts, visible
 from convcli.signals import TABLE
 
@@ -280,7 +280,7 @@ def printed(run: RunFacts) -> str:
     from rich.console import Console
 
     stream = StringIO()
-    Console(file=stream, width=500).print(details(run))
+    Console(file=stream, width=500).print(run_details(run))
     return stream.getvalue()
 
 

@@ -15,7 +15,7 @@ from program import SAMPLES, Program
 from table_settings import table_options
 
 from convcli.errors import InputError, RequestError
-from convcli.media.files import completed
+from convcli.media.files import closed_or_discarded
 from convcli.media.tables import recent_rows, text
 from convcli.media.tables.any_table import open_table
 from convcli.media.tables.sink import TableSink
@@ -76,7 +76,7 @@ def outcome(data: bytes, **options: object) -> bytes:
     source = open_table(None, options=settings, stdin=io.BytesIO(data))
     out = io.BytesIO()
     first = 0
-    with completed(TableSink(out, source=source)) as sink:
+    with closed_or_discarded(TableSink(out, source=source)) as sink:
         for block in blocks_of(source):
             rows = range(first, first + len(block.x))
             sink.write(sink.encode(block.x * 2, rows))
@@ -332,7 +332,7 @@ class TestCompression:
             None, options=table_options(columns=("x",)), stdin=io.BytesIO(COMPRESSED[suffix](data))
         )
         out = io.BytesIO()
-        with completed(TableSink(out, source=source)) as sink:
+        with closed_or_discarded(TableSink(out, source=source)) as sink:
             blocks = [block.x for block in blocks_of(source)]
             rows = range(sum(map(len, blocks)))
             sink.write(sink.encode(pd.concat([*map(pd.DataFrame, blocks)]).to_numpy() + 1, rows))

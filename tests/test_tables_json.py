@@ -14,7 +14,7 @@ import pytest
 from program import SAMPLES, run
 from table_settings import table_options
 
-from convcli.media.files import completed
+from convcli.media.files import closed_or_discarded
 from convcli.media.tables import json_lines, json_rows, numerals, recent_rows, text
 from convcli.media.tables.compression import compressed, compression_of_suffix
 from convcli.media.tables.json_lines import JsonLinesSink, JsonLinesSource
@@ -41,7 +41,7 @@ def outcome(data: bytes, **options: object) -> bytes:
     source = JsonLinesSource(given, table_options(**options))
     out = io.BytesIO()
     first = 0
-    with completed(JsonLinesSink(out, source=source, suffix="new")) as sink:
+    with closed_or_discarded(JsonLinesSink(out, source=source, suffix="new")) as sink:
         for block in blocks_of(source):
             rows = range(first, first + len(block.x))
             sink.write(sink.encode(block.x * 2, rows))

@@ -17,7 +17,7 @@ from program import SAMPLES, Program
 from pyarrow import feather
 from table_settings import table_options
 
-from convcli.media.files import completed
+from convcli.media.files import closed_or_discarded
 from convcli.media.tables import batch_readers, recent_rows
 from convcli.media.tables import text as text_of_tables
 from convcli.media.tables.any_table import open_any_table
@@ -169,7 +169,7 @@ def test_old_batches_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     out = io.BytesIO()
     with pytest.MonkeyPatch.context(), open_held() as held:
         source: Any = open_any_table(place, options=table_options(columns=("n",)), held=held)
-        with completed(ColumnarSink(out, source=source, format=PARQUET)) as sink:
+        with closed_or_discarded(ColumnarSink(out, source=source, format=PARQUET)) as sink:
             x = np.concatenate([block.x for block in blocks_of(source)])
             rows = range(len(x))
             sink.write(sink.encode(x + 1, rows))

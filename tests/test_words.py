@@ -13,9 +13,10 @@ import pytest
 from program import done
 
 import convcli
+from convcli.cli.options_elsewhere import OPTIONS_ELSEWHERE
 from convcli.core.binding import Rules
 from convcli.designs import find, steps
-from convcli.designs.other_names import ELSEWHERE
+from convcli.designs.other_names import OTHER_NAMES
 from convcli.errors import InputError, RequestError, nearest
 from convcli.media.audio.medium import AUDIO
 from convcli.media.images.medium import IMAGE
@@ -124,9 +125,9 @@ def filters_in(hint: str) -> list[str]:
     return [each for each in [*written, *examples] if each not in files]
 
 
-@pytest.mark.parametrize("name", ELSEWHERE)
+@pytest.mark.parametrize("name", OTHER_NAMES)
 def test_every_filter_in_an_answer_can_be_used(name: str) -> None:
-    hint = ELSEWHERE[name].hint
+    hint = OTHER_NAMES[name].hint
     assert len(hint) < 110
     for text in filters_in(hint):
         assert any(can_filter(text, signal) for signal in (ROWS, BARS, TALK, PHOTO, STEREO, DAYS))
@@ -228,8 +229,8 @@ def test_filters_in_answers_compute_what_they_are_called() -> None:
         slope, start = np.polyfit(np.arange(14), window, 1)
         slopes.append(slope)
         ends.append(start + 13 * slope)
-    line = filters_in(ELSEWHERE["linreg"].hint)[0]
-    slope_filter = filters_in(ELSEWHERE["slope"].hint)[0]
+    line = filters_in(OTHER_NAMES["linreg"].hint)[0]
+    slope_filter = filters_in(OTHER_NAMES["slope"].hint)[0]
     np.testing.assert_allclose(convcli.apply(line, x, **rows)[13:], ends, rtol=1e-10)
     np.testing.assert_allclose(convcli.apply(slope_filter, x, **rows)[13:], slopes, atol=1e-12)
     once = pd.Series(x).ewm(span=9, adjust=False).mean()
@@ -237,25 +238,56 @@ def test_filters_in_answers_compute_what_they_are_called() -> None:
     thrice = twice.ewm(span=9, adjust=False).mean()
     averages = {"dema": 2 * once - twice, "tema": 3 * once - 3 * twice + thrice}
     for name, average in averages.items():
-        (average_filter,) = filters_in(ELSEWHERE[name].hint)
+        (average_filter,) = filters_in(OTHER_NAMES[name].hint)
         np.testing.assert_allclose(convcli.apply(average_filter, x, **rows), average, rtol=1e-10)
     prices, volumes = x, np.arange(1.0, 61.0)
     pair = pd.DataFrame({"a": prices, "b": volumes})
-    mean = convcli.apply(filters_in(ELSEWHERE["vwap"].hint)[0], pair, edge="missing")
+    mean = convcli.apply(filters_in(OTHER_NAMES["vwap"].hint)[0], pair, edge="missing")
     totals = (pair.a * pair.b).rolling(20).sum() / pair.b.rolling(20).sum()
     np.testing.assert_allclose(mean.to_numpy()[:, 0], totals, rtol=1e-12)
-    iqr = convcli.apply(filters_in(ELSEWHERE["iqr"].hint)[0], x, **rows)
+    iqr = convcli.apply(filters_in(OTHER_NAMES["iqr"].hint)[0], x, **rows)
     windows_of_20 = pd.Series(x).rolling(20)
     spread = windows_of_20.quantile(0.75) - windows_of_20.quantile(0.25)
     np.testing.assert_allclose(iqr[19:], spread[19:], rtol=1e-12)
-    both = convcli.apply(filters_in(ELSEWHERE["cov"].hint)[0], pair, edge="missing")
+    both = convcli.apply(filters_in(OTHER_NAMES["cov"].hint)[0], pair, edge="missing")
     expected = pair.a.rolling(20).cov(pair.b, ddof=0)
     np.testing.assert_allclose(both.to_numpy()[:, 0], expected, rtol=1e-9)
     weights = {n: np.arange(1, n + 1) / (n * (n + 1) / 2) for n in (4, 8, 16)}
     means = {n: np.convolve(x, weights[n][::-1])[:60] for n in (8, 16)}
     hull = np.convolve(2 * means[8] - means[16], weights[4][::-1])[:60]
-    ours = convcli.apply(filters_in(ELSEWHERE["hma"].hint)[0], x, **rows)
+    ours = convcli.apply(filters_in(OTHER_NAMES["hma"].hint)[0], x, **rows)
     np.testing.assert_allclose(ours[18:], hull[18:], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("audio x a.wav -o b.wav --bits 16", "--subtype pcm_16 gives"),
+        ("audio x a.wav -o b.wav --sample_rate 44100", "`resample:44100`"),
+        ("audio x a.wav -o b.wav --overwrite", "--force replaces"),
+        ("csv sma:3 a.csv --num-workers=4", "--jobs N"),
+        ("learn a.wav b.wav -o c.safetensors --lr 0.1", "--learning-rate"),
+        ("learn a.wav b.wav -o c.safetensors --loss l1", "the mean squared error is"),
+        # An option that the command has not is not named.
+        ("learn a.wav b.wav -o c.safetensors --workers 4", "`convcli learn --help`"),
+    ],
+)
+def test_options_of_other_programs_are_answered(words: str, answer: str) -> None:
+    result = program.run(*words.split())
+    assert result.code == 2
+    assert answer in result.err.partition("hint: ")[2]
+
+
+@pytest.mark.parametrize("command", OPTIONS_ELSEWHERE)
+def test_what_answers_for_options_name_is_there(command: str) -> None:
+    usage = program.run(command, "--help").text
+    for names, answer in OPTIONS_ELSEWHERE[command].items():
+        for option in re.findall(r"--[a-z-]+", answer):
+            assert option in usage
+        for name in names.split():
+            assert f"--{name} " not in usage
+        for text in filters_in(answer):
+            assert can_filter(text, TALK)
 
 
 def centred(x: Any, count: int) -> Any:
@@ -275,7 +307,7 @@ def test_gates_compressors_and_limiters_are_answered_with_true_filters() -> None
         return np.sqrt(np.square(centred(x, count)).mean(axis=1))
 
     gate, compressor, limiter = (
-        convcli.apply(filters_in(ELSEWHERE[name].hint)[0], x, **sound)
+        convcli.apply(filters_in(OTHER_NAMES[name].hint)[0], x, **sound)
         for name in ("gate", "compressor", "limiter")
     )
     is_open = (level(20) > 0.01).astype(float)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
 from convcli.media.division import PartOfFile
-from convcli.media.files import UndividedError, completed
+from convcli.media.files import UndividedError, closed_or_discarded
 from convcli.media.replacing import refuse_full_disk
 from convcli.media.scratch import refuse_full_scratch
 from convcli.places import local_path
@@ -232,7 +232,7 @@ def filter_part(
             part=source,
             of_file=of_file,
         )
-        with completed(made) as sink:
+        with closed_or_discarded(made) as sink:
             counts, held = run_part(
                 open_input.plan,
                 source,

@@ -161,7 +161,7 @@ def outcomes(runner: Runner, units: Iterable[Unit]) -> Generator[Outcome]:
     At most `runner.window` units are under way, so that memory does not grow with their number.
     """
     under_way = 0
-    with ended(runner):
+    with ended_at_exit(runner):
         for unit in units:
             if under_way == runner.window:
                 yield runner.next_outcome()
@@ -173,7 +173,7 @@ def outcomes(runner: Runner, units: Iterable[Unit]) -> Generator[Outcome]:
 
 
 @contextmanager
-def ended(runner: Runner) -> Iterator[None]:
+def ended_at_exit(runner: Runner) -> Iterator[None]:
     """End a runner at the exit: after an error it begins no further unit."""
     try:
         yield

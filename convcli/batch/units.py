@@ -16,7 +16,7 @@ from convcli.digests import blake2b
 from convcli.errors import RequestError
 from convcli.media.output_names import STDIN_NAME, in_place_output
 from convcli.media.refusals import refuse_inputs_as_outputs, refuse_shared_outputs
-from convcli.media.remote import shown
+from convcli.media.remote import without_secrets
 from convcli.places import place_of
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Unit:
     @property
     def input_label(self) -> str:
         """What the input is called in messages."""
-        return "standard input" if self.name == STDIN else shown(self.name)
+        return "standard input" if self.name == STDIN else without_secrets(self.name)
 
     @property
     def part_label(self) -> str:
@@ -94,7 +94,8 @@ class Unit:
     @property
     def noted(self) -> tuple[str, str | None]:
         """The names of input and output in a ledger, without the secrets of URLs."""
-        return shown(self.name), None if self.place is None else shown(self.place)
+        output = None if self.place is None else without_secrets(self.place)
+        return without_secrets(self.name), output
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ class LargestDifference:
 # two units in the last place.
 ROUNDING = 2.0**-51
 # Units of samples that are all 0, and of differences of which one is infinite.
-LEAST_UNIT, LARGEST_UNIT = 2.0**-1000, 2.0**1000
+_LEAST_EXPONENT, _LARGEST_EXPONENT = -1000, 1000
+LEAST_UNIT, LARGEST_UNIT = 2.0**_LEAST_EXPONENT, 2.0**_LARGEST_EXPONENT
 # Sums of squares between these are what they should be; others may have rounded to 0 or infinity.
 LEAST_SUM, LARGEST_SUM = 1e-200, 1e250
 
@@ -202,12 +203,14 @@ def _sum_of_squares(x: FloatArray, further: float = 0.0) -> tuple[float, float]:
     The unit is 1 unless squares are so large or so small that it would matter.
     """
     total = float(x @ x)
-    if LEAST_SUM < total < LARGEST_SUM and further**2 < LARGEST_SUM:
+    if LEAST_SUM < total < LARGEST_SUM and further * further < LARGEST_SUM:
         return 1.0, total
     largest = float(np.abs(x).max(initial=abs(further)))
     _, exponent = math.frexp(largest)
-    unit = 2.0**exponent if largest else LEAST_UNIT
-    unit = min(max(unit, LEAST_UNIT), LARGEST_UNIT)
+    if not largest:
+        exponent = _LEAST_EXPONENT
+    exponent = min(max(exponent, _LEAST_EXPONENT), _LARGEST_EXPONENT)
+    unit = 2.0**exponent
     in_unit = x / unit
     return unit, float(in_unit @ in_unit)
 

@@ -201,6 +201,7 @@ def _buffered(stream: io.TextIOWrapper) -> io.TextIOWrapper:
     if not isinstance(file, io.FileIO):
         return stream
     shared = io.FileIO(file.fileno(), "w", closefd=False)
+    shared.name = file.name  # for messages
     return io.TextIOWrapper(
         io.BufferedWriter(shared), encoding=stream.encoding, line_buffering=stream.isatty()
     )

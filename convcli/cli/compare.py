@@ -134,9 +134,9 @@ class CompareRun:
 
         number : of one of several pairs, counted from 1
         """
-        from convcli.report.files import draws
+        from convcli.report.files import draws_signals
 
-        if self.plot is None and not draws(self.report):
+        if self.plot is None and not draws_signals(self.report):
             return None
         from convcli.previews.preview import size_of_input
 

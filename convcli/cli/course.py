@@ -270,10 +270,10 @@ def course_page() -> str:
 
 
 def _filled_chapter(written: LectureChapter) -> Chapter:
-    from convcli.report.lesson import Chapter, played, unplayed_figures
+    from convcli.report.lesson import Chapter, facts_to_play, unplayed_figures
 
     explained = written.request.explained()
-    shown = None if written.request.page.symbolic else played(explained.facts)
+    shown = None if written.request.page.symbolic else facts_to_play(explained.facts)
     return Chapter(
         title=written.title,
         text=written.text.split("\n\n"),

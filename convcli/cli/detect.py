@@ -263,7 +263,7 @@ def _loaded(
 def _search(asked: Asked, templates: list[LoadedTemplate], files: Files) -> Search:
     from convcli.detecting.detect import Detection
     from convcli.media.tables.group_names import group_name
-    from convcli.report.files import draws
+    from convcli.report.files import draws_signals
 
     detection = Detection(
         threshold=asked.search.threshold,
@@ -277,7 +277,7 @@ def _search(asked: Asked, templates: list[LoadedTemplate], files: Files) -> Sear
         detection=detection,
         files=files,
         time_column=asked.table.time,
-        draws=asked.hits.mark is not None or draws(asked.run.report),
+        draws=asked.hits.mark is not None or draws_signals(asked.run.report),
         threads=asked.run.threads,
     )
 

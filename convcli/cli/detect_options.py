@@ -89,14 +89,14 @@ class HitOptions:
         """Refuse a file name that promises another format than is written."""
         if self.output is None:
             return
-        from convcli.media.files import contradiction
+        from convcli.media.files import format_contradiction
         from convcli.media.replacing import is_special
         from convcli.media.tables.compression import without_compression
 
         suffix = without_compression(self.output).suffix.lower()
         if self.format is not None:
             if suffix in HIT_SUFFIXES[1:] and (suffix == ".json") != self.as_json:
-                raise contradiction(self.format, self.output)
+                raise format_contradiction(self.format, self.output)
             return
         if suffix not in HIT_SUFFIXES and not is_special(self.output):
             raise RequestError(

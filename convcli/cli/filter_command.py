@@ -340,9 +340,9 @@ class FilterCommand:
         options = self.options
         if options.dry_run or not (options.plot or options.report):
             return None
-        from convcli.report.files import draws
+        from convcli.report.files import draws_signals
 
-        if options.plot is None and not draws(options.report):
+        if options.plot is None and not draws_signals(options.report):
             return None
         from convcli.previews.preview import size_of_input
 
@@ -382,11 +382,11 @@ class FilterCommand:
         if self.options.verbose:
             from rich.console import Console
 
-            from convcli.report.terminal import details
+            from convcli.report.terminal import run_details
 
             console = Console(stderr=True, highlight=False)
             with suppress(OSError):
-                console.print(details(facts))
+                console.print(run_details(facts))
                 if shows_drawings(sys.stderr) and facts.chain is not None:
                     from convcli.report.braille import step_drawings
 

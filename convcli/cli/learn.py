@@ -20,7 +20,7 @@ from convcli.cli.learn_inputs import (
     opened_pair,
 )
 from convcli.cli.learn_options import LearnOptions
-from convcli.cli.learn_sums import check_sums, learned_on_cluster, merged, write_partial
+from convcli.cli.learn_sums import check_sums, learned_on_cluster, merged_from_files, write_partial
 from convcli.cli.learn_task import check_training, task_of, training_options
 from convcli.cli.progress import Progress
 from convcli.cli.results import (
@@ -77,7 +77,10 @@ def learn_command(options: LearnOptions) -> int:
     check_training(options)
     with ExitStack() as held:
         if options.merge or options.cluster is not None:
-            task, model = merged(options) if options.merge else learned_on_cluster(options, held)
+            if options.merge:
+                task, model = merged_from_files(options)
+            else:
+                task, model = learned_on_cluster(options, held)
             learned = LearnedFile(model=model, place=place, task=task, pair=None)
             return _finished(options, learned, None, started)
         inputs = _opened_inputs(options, held)
@@ -258,12 +261,12 @@ class LearnedFile:
 
 def with_drawings(run: RunFacts, learned: LearnedFile, options: LearnOptions) -> RunFacts:
     """The facts with the model as a step, and with an example where the model is drawn."""
-    from convcli.report.files import draws
+    from convcli.report.files import draws_signals
 
     if not learned.model.runs or not (options.report or options.plot or _is_drawn(options)):
         return run
     run = replace(run, steps=_steps_of(learned, run.align))
-    if options.plot is None and not draws(options.report):
+    if options.plot is None and not draws_signals(options.report):
         return run
     example = _example_of(learned)
     if example is None or run.learned is None:
@@ -336,9 +339,9 @@ def report_learned(run: RunFacts, options: LearnOptions) -> None:
     for line in summary_lines(run):
         say(line)
     if run.learned is not None and run.learned.deficient:
-        from convcli.report.learning import DEFICIENT
+        from convcli.report.learning import RANK_DEFICIENT
 
-        print_message(DEFICIENT, kind="note")
+        print_message(RANK_DEFICIENT, kind="note")
     for warning in run.warnings:
         print_message(warning, kind="warning")
     if _is_drawn(options) and run.learned is not None:

@@ -117,7 +117,7 @@ def write_partial(options: LearnOptions, task: Task, inputs: LearnInputs, place:
             print_message(warning, kind="warning")
 
 
-def merged(options: LearnOptions) -> tuple[Task, LearnedModel]:
+def merged_from_files(options: LearnOptions) -> tuple[Task, LearnedModel]:
     """The model of all files of sums, and the task that they were made for."""
     from convcli.learning.partial_sums import merged_model, missing_shares
 

@@ -21,7 +21,7 @@ from convcli.batch.parted_input import (
 )
 from convcli.batch.parts import PartedRun
 from convcli.batch.processes import ProcessRunner
-from convcli.batch.run_units import OwnThread, ended
+from convcli.batch.run_units import OwnThread, ended_at_exit
 from convcli.cli import print_message
 from convcli.cli.progress import RetryNotes
 from convcli.media.files import UndividedError
@@ -140,7 +140,7 @@ def _parted_input(
     run = _parted_run(planned, threads_of_each)
     work = cast("Work", PartWork(run, options.batch.retries))
     runner = _runner(work, jobs, planned.run.command)
-    with ended(runner):
+    with ended_at_exit(runner):
         parted = PartedInput(
             run=run,
             division=division,

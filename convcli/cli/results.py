@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 def given_words() -> tuple[str, ...]:
     """The command line, for reports, without the secrets of URLs."""
-    from convcli.media.remote import shown
+    from convcli.media.remote import without_secrets
 
-    return ("convcli", *(shown(word) for word in sys.argv[1:]))
+    return ("convcli", *(without_secrets(word) for word in sys.argv[1:]))
 
 
 def refuse_report(report: Place | None, inputs: Iterable[Place | None], *, force: bool) -> None:

@@ -9,7 +9,7 @@ from convcli.cli import INTERRUPTED, Stopped
 from convcli.cli.importing import importing
 from convcli.cli.input_run import check_is_left
 from convcli.cli.planned_input import WrittenOutput
-from convcli.media.files import completed
+from convcli.media.files import closed_or_discarded
 from convcli.media.outputs import open_output
 from convcli.media.replacing import only_writing
 from convcli.running.run import run
@@ -37,7 +37,7 @@ def write_output(planned: PlannedInput) -> WrittenOutput:
         with only_writing(asked.output):
             sink = planned.sink(place)
         try:
-            with completed(_WatchedSink(sink, asked)) as watched:
+            with closed_or_discarded(_WatchedSink(sink, asked)) as watched:
                 counts = _counts_of_parts(planned, place, watched)
                 if not counts:
                     counts = _counts_of_pages(planned, watched, preview)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.convolution.convolve import quotient
+from convcli.core.convolution.convolve import corrected_quotient
 from convcli.core.exact.sums import exact_sums_between
 from convcli.core.exact.totals import ExactTotals
 from convcli.core.whole_signal import largest_known
@@ -209,11 +209,11 @@ def _means_between(x: Array, low: IntArray, high: IntArray, counts: IntArray) ->
     divisors = np.maximum(counts, 1)
     high_part, low_part = exact_sums_between(known, low, high)
     with np.errstate(over="ignore", invalid="ignore"):
-        means = quotient(high_part, low_part, divisors)
+        means = corrected_quotient(high_part, low_part, divisors)
     overflows = ~np.isfinite(means)
     if overflows.any():
         sums = exact_sums_between(known * _SCALE, low[overflows], high[overflows])
-        small_means = quotient(*sums, divisors[overflows])
+        small_means = corrected_quotient(*sums, divisors[overflows])
         means[overflows] = small_means / _SCALE
     if not finite.all():
         rises = _counts_between(x == np.inf, low, high) > 0

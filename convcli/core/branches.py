@@ -42,7 +42,7 @@ from convcli.core.task import (
     nothing_earlier,
 )
 from convcli.dataclass import dataclass
-from convcli.samples import as_samples, summed
+from convcli.samples import as_samples, sums_as_floats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -422,7 +422,7 @@ class Branches(Op):
             y, held_after = self._compute_around_gaps(self.folded, x, task)
         if self.opacity is not None:
             kept = self._kept_channel(x, task)
-            y = summed(y)
+            y = sums_as_floats(y)
             y[..., self.opacity] = kept
         return y, held_after
 
@@ -444,7 +444,7 @@ class Branches(Op):
         for number, branch in enumerate(self.branches):
             earlier = partial(held_within, task.earlier, number)
             y, held_after[number] = branch.compute(x, task, earlier)
-            operands.append(summed(self._colours(y, branch)))
+            operands.append(sums_as_floats(self._colours(y, branch)))
         results = [formula.value(operands) for formula in self.formulas]
         together = self._side_by_side(results, x.shape[-1])
         if self.opacity is not None:

@@ -52,7 +52,7 @@ from convcli.core.task import (
     nothing_earlier,
 )
 from convcli.dataclass import dataclass
-from convcli.samples import as_samples, summed
+from convcli.samples import as_samples, sums_as_floats
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -164,7 +164,7 @@ class Chain(ChainGeometry):
         for number, task in enumerate(tasks, start=first):
             op = self.ops[number]
             if number > 0:
-                x = summed(x)
+                x = sums_as_floats(x)
             bounded = task if bounds is None else replace(task, bounds=bounds)
             y, held_after[number] = op.compute(x, bounded)
             x = _without_overflow(op, x, bounded, y)

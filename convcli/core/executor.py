@@ -9,7 +9,7 @@ import numpy as np
 
 from convcli.core.convolution.convolve import all_finite
 from convcli.dataclass import dataclass
-from convcli.samples import summed
+from convcli.samples import sums_as_floats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +97,7 @@ class ExecutedRun:
         number = 0
         while number < len(self.tasks):
             if number > 0:
-                x = summed(x)
+                x = sums_as_floats(x)
             executor = self.chain.executor_at(number, x)
             if executor is None:
                 x = self._each(x, number, number + 1)

@@ -28,12 +28,12 @@ _MISSING_OUTSIDE = ("shrink", "missing")
 REPEATING = ("edge", "reflect", "symmetric", "wrap")
 
 
-def inside(i: IntArray, n: int | IntArray, edge: Edge) -> IntArray:
+def indices_inside(i: IntArray, n: int | IntArray, edge: Edge) -> IntArray:
     """Map absolute indices to samples in [0, n), or to OUTSIDE (zero, shrink, missing).
 
     Any distance from the signal is allowed: mirrored samples are mirrored again, as in `numpy.pad`.
 
-    >>> inside(np.arange(-3, 7), 4, "reflect").tolist()
+    >>> indices_inside(np.arange(-3, 7), 4, "reflect").tolist()
     [3, 2, 1, 0, 1, 2, 3, 2, 1, 0]
     """
     if edge == "edge":
@@ -50,7 +50,7 @@ def inside(i: IntArray, n: int | IntArray, edge: Edge) -> IntArray:
     return np.where((i >= 0) & (i < n), i, OUTSIDE)
 
 
-def filler(edge: Edge) -> float:
+def value_outside(edge: Edge) -> float:
     """Return the value of a sample that is OUTSIDE: missing, or 0 under `zero`."""
     return float("nan") if is_missing_outside(edge) else 0.0
 
@@ -63,11 +63,11 @@ def extended_at(
     take : the samples at indices in the signals, (*index.shape, channels)
     n : the lengths of the signals, (signals, 1) for an `index` of (signals, samples)
     """
-    found = inside(index, n, edge)
+    found = indices_inside(index, n, edge)
     outside = found == OUTSIDE
     np.copyto(found, n - 1, where=outside)
     x = take(found)
-    np.copyto(x, filler(edge), where=outside[..., None])
+    np.copyto(x, value_outside(edge), where=outside[..., None])
     return x
 
 
@@ -116,8 +116,8 @@ class Extent:
         if self.edge not in REPEATING:
             shape = list(x.shape)
             shape[axis] = max(stop - start, 0)
-            return np.full(shape, filler(self.edge), x.dtype)
-        index = inside(np.arange(start, stop), self.n, self.edge)
+            return np.full(shape, value_outside(self.edge), x.dtype)
+        index = indices_inside(np.arange(start, stop), self.n, self.edge)
         taken: AnyArray = np.take(x, np.maximum(index - first, 0), axis=axis)
         return taken
 

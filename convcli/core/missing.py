@@ -9,11 +9,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.core.convolution.convolve import (
     added_exactly,
+    corrected_quotient,
     correlate_valid,
+    dekker_halves,
     double_sums,
-    halves,
-    quotient,
-    runs,
+    true_runs,
     whole_windows,
 )
 from convcli.core.convolution.direct import direct
@@ -47,8 +47,15 @@ MOST_RUNS = 64
 def known_mean(x: Array) -> Array:
     """Mean of each channel of (n, channels) over the finite values, 0 if there are none."""
     known = np.isfinite(x)
-    mean: Array = np.where(known, x, 0.0).sum(axis=0) / np.maximum(1, known.sum(axis=0))
-    return mean
+    values = np.where(known, x, 0.0)
+    count = np.maximum(1, known.sum(axis=0))
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean: Array = values.sum(axis=0) / count
+    if np.isfinite(mean).all():
+        return mean
+    # A sum of large samples overflows; their mean does not.
+    divided: Array = (values / count).sum(axis=0)
+    return divided
 
 
 def any_missing(x: Array) -> bool:
@@ -70,7 +77,7 @@ def count_missing(x: Array) -> IntArray:
 def reads_gap(missing: BoolArray, w: FloatArray, step: tuple[int, ...]) -> BoolArray:
     """Mark the outputs that read at least one missing sample with a weight other than 0."""
     reads = w != 0
-    stretches = runs(reads)
+    stretches = true_runs(reads)
     if w.ndim > 1 or len(stretches) > MOST_RUNS:
         counts = correlate_valid(
             missing.astype(np.float64), reads.astype(np.float64), step, exact=False
@@ -141,7 +148,7 @@ def _means(sums: _Sums, gain: float) -> Array:
     """Sums of weights times samples over sums of weights, NaN where these are 0."""
     high, low, share = sums
     with np.errstate(divide="ignore", invalid="ignore"):
-        means = quotient(high, low, share) * gain
+        means = corrected_quotient(high, low, share) * gain
     means[share == 0] = np.nan
     return means
 
@@ -180,7 +187,7 @@ def _direct_window_sums(
     wanted: BoolArray, known: Array, weights: Array, w: FloatArray, step: tuple[int, ...]
 ) -> Iterator[tuple[Any, _Sums]]:
     """Yield the sums of the `wanted` windows, and their places; of pictures whole rows of them."""
-    arrays = (*halves(known), weights)
+    arrays = (*dekker_halves(known), weights)
     if w.ndim > 1:
         return _sums_of_rows(wanted, arrays, w, step)
     return _sums_of_windows(wanted, arrays, w, step[0])
@@ -190,7 +197,7 @@ def _sums_of_rows(
     wanted: BoolArray, arrays: Sequence[Array], w: FloatArray, step: tuple[int, ...]
 ) -> Iterator[tuple[Any, _Sums]]:
     """Yield the sums of rows of a picture in which some window is `wanted`, and their places."""
-    for first, last in runs(wanted):
+    for first, last in true_runs(wanted):
         end = (last - 1) * step[0] + w.shape[0]
         part = slice(first * step[0], end)
         yield slice(first, last), [direct(array[part], w, step) for array in arrays]
@@ -201,7 +208,7 @@ def _sums_of_windows(
 ) -> Iterator[tuple[Any, _Sums]]:
     """Yield the sums of the `wanted` windows along one axis, and their places."""
     # A long binomial has zeros at both ends.
-    stretches = runs(w != 0) or [(0, 1)]
+    stretches = true_runs(w != 0) or [(0, 1)]
     begin, end = stretches[0][0], stretches[-1][1]
     taps = w[begin:end]
     rows, channels = np.nonzero(wanted)

@@ -24,7 +24,7 @@ from convcli.core.op_formula import OpFormula, WindowWeights
 from convcli.core.reach import Reach, aligned_samples, widest
 from convcli.core.windows.constants import keep_constants
 from convcli.dataclass import dataclass
-from convcli.samples import summed
+from convcli.samples import sums_as_floats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -349,7 +349,7 @@ class Magnitude(OfConvolutions):
         total: Any = None
         for part in self.parts:
             inputs = _inputs_of_part(x, self.reach, part.reach)
-            y = summed(part(inputs, span, held))
+            y = sums_as_floats(part(inputs, span, held))
             squares = np.square(y, out=y)
             if total is None:
                 total = squares

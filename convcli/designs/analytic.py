@@ -12,7 +12,7 @@ from convcli.core.convolution import kaiser
 from convcli.core.kernel import GradientPair, Kernel
 from convcli.designs.fir import highest_error
 from convcli.designs.registry import step
-from convcli.designs.taps import exact, refuse_huge
+from convcli.designs.taps import refuse_huge, with_exact_sum
 from convcli.errors import RequestError
 from convcli.signals import Signal
 from convcli.units import Decibels, Frequency, describe_frequency
@@ -118,6 +118,6 @@ def _windowed(half: int, beta: float) -> Taps:
     odd = n % 2 == 1
     taps = np.zeros(n.size)
     taps[odd] = 2 / (math.pi * n[odd])
-    taps = exact(taps * np.kaiser(n.size, beta), 0.0)
+    taps = with_exact_sum(taps * np.kaiser(n.size, beta), 0.0)
     taps.flags.writeable = False
     return taps

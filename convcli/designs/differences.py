@@ -14,7 +14,7 @@ from convcli.core.kernel import MOST_TAPS, Kernel
 from convcli.core.ops import Convolve, RelativeChange
 from convcli.designs.registry import step
 from convcli.designs.smoothing import TRUNCATE, gaussian_taps
-from convcli.designs.taps import exact, refuse_huge
+from convcli.designs.taps import refuse_huge, with_exact_sum
 from convcli.errors import RequestError
 from convcli.signals import Align, Signal
 from convcli.units import Lag, Length
@@ -124,9 +124,9 @@ def laplacian_of_gaussian(sigma: Length, *, signal: Signal) -> Kernel:
     curve = bell * parabola
     curve -= curve.sum() * bell
     if signal.axes == 1:
-        return Kernel(taps=exact(curve, 0.0))
+        return Kernel(taps=with_exact_sum(curve, 0.0))
     both_axes = np.outer(curve, bell) + np.outer(bell, curve)
-    return Kernel(taps=exact(both_axes, 0.0))
+    return Kernel(taps=with_exact_sum(both_axes, 0.0))
 
 
 @step("differences", example="dog:1,1.6")
@@ -147,7 +147,7 @@ def dog(sigma1: Length, sigma2: Length, *, signal: Signal) -> Kernel:
     if signal.axes == 2:
         first = np.outer(first, first)
         second = np.outer(second, second)
-    return Kernel(taps=exact(first - second, 0.0))
+    return Kernel(taps=with_exact_sum(first - second, 0.0))
 
 
 def gaussian_within(sigma: float, radius: int) -> Taps:

@@ -142,7 +142,7 @@ def peak(frequency: Frequency, gain: Decibels, *, q: Number = 1.0, signal: Signa
     """
     _check_gain(gain)
     _check_quality(q)
-    return _equaliser([bell(frequency, gain, q)], total=1.0, signal=signal)
+    return _equaliser([bell_section(frequency, gain, q)], total=1.0, signal=signal)
 
 
 @step("frequency", example="lowshelf:0.05,6")
@@ -202,7 +202,7 @@ def notch(
 # -------------------------------------------------------------------------- analogue sections
 
 
-def bell(at: float, gain: float, q: float) -> Section:
+def bell_section(at: float, gain: float, q: float) -> Section:
     """The section of `peak`; the gain is in dB."""
     a = 10 ** (gain / 40)
     return Section(at, (1.0, a / q, 1.0), (1.0, 1 / (a * q), 1.0))

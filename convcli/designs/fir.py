@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from convcli.core.convolution import kaiser
 from convcli.dataclass import dataclass
-from convcli.designs.taps import exact, refuse_huge
+from convcli.designs.taps import refuse_huge, with_exact_sum
 from convcli.errors import RequestError
 from convcli.units import Count, Decibels, Frequency
 
@@ -40,7 +40,7 @@ ATTEMPTS = 24
 # A longer filter is first designed as a filter of this length, with all frequencies scaled up.
 MANY_TAPS = 2**16
 # The most points of an FFT that measures or converts a filter.
-POINTS = 2**22
+MOST_FFT_POINTS = 2**22
 LEAST_ATTENUATION = 10.0
 # In dB, what float64 taps can reach; remez, firls and minimum phase compute less exactly.
 MOST_ATTENUATION = {"kaiser": 200.0, "remez": 120.0, "firls": 120.0}
@@ -238,7 +238,7 @@ def _fft_points(taps: int, *, per_tap: int, at_least: int, least_per_tap: int) -
     """A power of two: `per_tap` points a tap, fewer above POINTS, but at least `least_per_tap`."""
     wanted = max(per_tap * taps, at_least)
     points = 1 << (wanted - 1).bit_length()
-    while points > POINTS and points > 2 * least_per_tap * taps:
+    while points > MOST_FFT_POINTS and points > 2 * least_per_tap * taps:
         points //= 2
     return points
 
@@ -368,4 +368,4 @@ def _scaled(taps: Taps, window: Taps, bands: Bands) -> Taps:
     is_symmetric = np.array_equal(taps, taps[::-1])
     largest = int(np.argmax(np.abs(taps)))
     corrected = None if is_symmetric else largest
-    return exact(taps / gain, float(bands.gains[0]), at=corrected)
+    return with_exact_sum(taps / gain, float(bands.gains[0]), at=corrected)

@@ -27,7 +27,7 @@ from convcli.designs.fir import (
     most_attenuation,
 )
 from convcli.designs.registry import step
-from convcli.designs.taps import exact, refuse_huge
+from convcli.designs.taps import refuse_huge, with_exact_sum
 from convcli.errors import RequestError
 from convcli.signals import Signal
 from convcli.units import Frequency, describe_frequency
@@ -144,7 +144,7 @@ def _over_plane(bands: Bands, spec: Specification) -> Kernel:
     for line, gain, next_gain in zip(lines, bands.gains, bands.gains[1:], strict=False):
         padded = np.pad(line, (side - line.size) // 2)
         taps += (gain - next_gain) * np.outer(padded, padded)
-    return Kernel(taps=exact(taps, float(bands.gains[0])))
+    return Kernel(taps=with_exact_sum(taps, float(bands.gains[0])))
 
 
 def _check_attenuation(spec: Specification) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from convcli.errors import comparable
+from convcli.errors import comparable_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -347,7 +347,7 @@ def _names_with_answers() -> Iterator[tuple[str, Answer]]:
         yield from ((each, Answer(hint.replace("NAME", each))) for each in names.split())
 
 
-ELSEWHERE = dict(_names_with_answers())
+OTHER_NAMES = dict(_names_with_answers())
 
 # What other programs call the only value of a filter.
 LONE_VALUES = ("window", "length", "size", "timeperiod", "period", "periods", "f", "frequency")
@@ -359,9 +359,9 @@ _SUFFIXES = "_?(?:1d|2d|filter|blur)"
 
 def answer_to(name: str) -> Answer | None:
     """The answer to a name that another program uses; None if the name is unknown."""
-    for form in (name, comparable(name), without_affixes(name)):
-        if form in ELSEWHERE:
-            return ELSEWHERE[form]
+    for form in (name, comparable_name(name), without_affixes(name)):
+        if form in OTHER_NAMES:
+            return OTHER_NAMES[form]
     return None
 
 
@@ -371,7 +371,7 @@ def without_affixes(name: str) -> str:
     >>> without_affixes("rolling_mean"), without_affixes("maximum_filter1d")
     ('mean', 'maximum')
     """
-    bare = comparable(name)
+    bare = comparable_name(name)
     for _ in range(2):
         bare = re.sub(f"^{_PREFIXES}|{_SUFFIXES}$", "", bare)
     return bare

@@ -13,7 +13,7 @@ import numpy as np
 from convcli.core.kernel import GradientPair, Kernel
 from convcli.designs.registry import step
 from convcli.designs.smoothing import TRUNCATE, gaussian_taps
-from convcli.designs.taps import exact, on_grid, refuse_huge
+from convcli.designs.taps import on_grid, refuse_huge, with_exact_sum
 from convcli.errors import RequestError
 from convcli.signals import Signal
 from convcli.units import Angle, Length, Number
@@ -94,7 +94,7 @@ def sharpen(amount: Number, *, sigma: Length = 1.0, signal: Signal) -> Kernel:
     taps = -amount * np.outer(bell, bell)
     middle = bell.size // 2
     taps[middle, middle] += 1 + amount
-    return Kernel(taps=exact(taps, 1.0))
+    return Kernel(taps=with_exact_sum(taps, 1.0))
 
 
 @step("image", example="emboss")
@@ -111,7 +111,7 @@ def emboss(angle: Angle = 135.0, *, signal: Signal) -> Kernel:
     y, x = np.mgrid[-1:2, -1:2]
     away = math.sqrt(2) * (y * up - x * right)
     away[1, 1] = 1
-    return Kernel.correlating(exact(np.round(away, 12), 1.0))
+    return Kernel.correlating(with_exact_sum(np.round(away, 12), 1.0))
 
 
 @step("image", example="motion:5,30")
@@ -227,7 +227,7 @@ def gabor(
     if gain < 1e-9 * bell.sum():
         message = f"waves of {wavelength:g} pixels at phase {phase:g} vanish on the pixel grid"
         raise RequestError(message, hint="a longer wavelength, or phase=0")
-    return Kernel.correlating(exact(waves / gain, 0.0))
+    return Kernel.correlating(with_exact_sum(waves / gain, 0.0))
 
 
 def _direction(angle: float) -> tuple[float, float]:

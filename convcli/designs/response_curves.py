@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.dataclass import dataclass
-from convcli.designs.equalisers import bell, high_shelf, low_shelf
+from convcli.designs.equalisers import bell_section, high_shelf, low_shelf
 from convcli.designs.tapfiles import content_of, number_in_cell
 from convcli.errors import InputError, named_first
 
@@ -51,8 +51,8 @@ _BIQUAD = re.compile(
 )
 _UNUSED = "NONE"
 _SHAPES = {
-    "PK": bell,
-    "PEQ": bell,
+    "PK": bell_section,
+    "PEQ": bell_section,
     "LS": low_shelf,
     "LSC": low_shelf,
     "LSQ": low_shelf,

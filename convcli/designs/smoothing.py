@@ -14,7 +14,7 @@ import numpy as np
 from convcli.core.kernel import Kernel
 from convcli.core.op_formula import OnMissing
 from convcli.designs.registry import step
-from convcli.designs.taps import exact, on_grid, refuse_huge, weights_of_mean
+from convcli.designs.taps import on_grid, refuse_huge, weights_of_mean, with_exact_sum
 from convcli.errors import RequestError
 from convcli.units import Count, Integer, Length, Number, WindowCount, WindowLength
 
@@ -260,10 +260,10 @@ def savgol(n: Count, order: Integer, *, deriv: Integer = 0) -> Kernel:
         raise RequestError(message, hint=hint)
     taps = _polynomial_taps(n, order, deriv)
     if deriv > 0:
-        slope = exact(taps - taps.mean(), 0.0)
+        slope = with_exact_sum(taps - taps.mean(), 0.0)
         along_x = Kernel(taps=slope[None, :])
         return Kernel(taps=slope, plane=lambda: along_x)
-    return Kernel(taps=exact(taps / taps.sum(), 1.0))
+    return Kernel(taps=with_exact_sum(taps / taps.sum(), 1.0))
 
 
 def _polynomial_taps(n: int, order: int, deriv: int) -> Taps:

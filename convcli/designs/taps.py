@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from convcli.array_types import Taps
 
 
-def exact(taps: Taps, total: float, *, at: int | None = None) -> Taps:
+def with_exact_sum(taps: Taps, total: float, *, at: int | None = None) -> Taps:
     """`taps` whose sum is exactly `total`: weights of a mean, or else taps on a grid.
 
     taps : any shape, with a sum of `total` up to rounding; total : such as 0 or 1; at : of taps on

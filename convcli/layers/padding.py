@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import numpy as np
 
-from convcli.core.extend import REPEATING, filler, inside
+from convcli.core.extend import REPEATING, indices_inside, value_outside
 from convcli.core.op import ChannelUse, LastKnown, NumberUse, Op, OwnPadding, Span, none_known
 from convcli.core.op_formula import AddedSamples, OpFormula, delay_of_one_sample
 from convcli.core.reach import Reach
@@ -340,13 +340,13 @@ def padded_input(x: Array, stretches: list[_Stretch], rule: Edge) -> Array:
             if rule in REPEATING and part.end > 0:
                 lines[outside] = lines[_repeated(outside, part, rule, known[axis])]
             else:
-                lines[outside] = filler(rule)
+                lines[outside] = value_outside(rule)
     return y[wanted]
 
 
 def _repeated(outside: slice, part: _Stretch, rule: Edge, known: slice) -> IntArray:
     """The places in a stretch of the samples that the rule repeats; `known` : what is given."""
     places = np.arange(outside.start, outside.stop) + part.start
-    index = inside(places, part.end, rule)
+    index = indices_inside(places, part.end, rule)
     # The values of samples farther out do not matter: they only complete the shape.
     return np.clip(index - part.start, known.start, known.stop - 1)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # The word that asks for layers in the order of the names.
 AUTO = "auto"
 # What a tensor of a layer is called behind the name of the layer.
-KINDS = ("weight", "bias", "running_mean", "running_var")
+TENSOR_KINDS = ("weight", "bias", "running_mean", "running_var")
 
 # Kinds of layers that are recognised by their tensors.
 _GUESSED = frozenset({"conv", "conv_transpose", "batch_norm", "prelu"})
@@ -71,7 +71,7 @@ def tensors_by_name(
             continue
         own = {
             kind: tensors[f"{layer.name}.{kind}"]
-            for kind in KINDS
+            for kind in TENSOR_KINDS
             if f"{layer.name}.{kind}" in tensors
         }
         if not own:
@@ -83,7 +83,7 @@ def tensors_by_name(
 
 def unused_tensors(tensors: Mapping[str, Tensor], layers: list[NamedCall]) -> list[str]:
     """The names of the tensors that belong to none of the layers."""
-    taken = {f"{layer.name}.{kind}" for layer in layers for kind in KINDS}
+    taken = {f"{layer.name}.{kind}" for layer in layers for kind in TENSOR_KINDS}
     return [name for name in tensors if name not in taken]
 
 
@@ -176,7 +176,7 @@ def _ordered_layers(tensors: Mapping[str, Tensor]) -> list[_GuessedLayer]:
     names = sorted({name.rpartition(".")[0] for name in tensors}, key=_natural)
     guesses = {}
     for name in names:
-        own = {kind: tensors.get(f"{name}.{kind}") for kind in KINDS}
+        own = {kind: tensors.get(f"{name}.{kind}") for kind in TENSOR_KINDS}
         guesses[name] = list(_guessed_layers(name, own))
     words = {_DIGITS.sub("", name) for name in names}
     if len(words) == 1 or max(map(len, words)) <= 1:

@@ -121,8 +121,8 @@ def linear_upsampling(factor: Sizes, channels: int, padding: Edge | None) -> tup
     factor : outputs for each input, on each axis
     padding : how samples outside are made; None leaves that to the chain
     """
-    shares = [_linear_shares(count) for count in factor]
-    return _interpolation(shares, channels, padding)
+    taps = [_linear_taps(count) for count in factor]
+    return _interpolation(taps, channels, padding)
 
 
 def cubic_upsampling(factor: Sizes, channels: int, slope: float) -> tuple[Op, ...]:
@@ -131,21 +131,21 @@ def cubic_upsampling(factor: Sizes, channels: int, slope: float) -> tuple[Op, ..
     The first and the last sample are repeated outside.
     slope : of the kernel one sample away, -0.75 in torch
     """
-    shares = [_cubic_shares(count, slope) for count in factor]
-    return _interpolation(shares, channels, "edge")
+    taps = [_cubic_taps(count, slope) for count in factor]
+    return _interpolation(taps, channels, "edge")
 
 
 def _interpolation(
-    shares: Sequence[FloatArray], channels: int, padding: Edge | None
+    taps: Sequence[FloatArray], channels: int, padding: Edge | None
 ) -> tuple[Op, ...]:
     """The convolution of all phases, and the phases interleaved.
 
-    shares : on each axis, of the neighbouring samples in each phase, (phases, taps)
+    taps : on each axis, the taps of each phase, (phases, taps)
     """
-    ones = (1,) * len(shares)
+    ones = (1,) * len(taps)
     nothing = (0,) * len(ones)
-    weights = _phase_products(shares)
-    before = tuple(each.shape[1] // 2 for each in shares)
+    weights = _phase_products(taps)
+    before = tuple(each.shape[1] // 2 for each in taps)
     conv = ConvOp(
         weights=np.concatenate([weights] * channels),
         bias=None,
@@ -154,28 +154,26 @@ def _interpolation(
         groups=channels,
         at=Placement(before=before, anchor=nothing, growth=nothing, padding=padding),
     )
-    factors = tuple(len(each) for each in shares)
+    factors = tuple(len(each) for each in taps)
     return conv, InterleavePhases(factors=factors, text="interleaved")
 
 
-def _phase_products(shares: Sequence[FloatArray]) -> FloatArray:
+def _phase_products(taps: Sequence[FloatArray]) -> FloatArray:
     """Weights of all phases, (phases, 1, taps) or (phases, 1, taps, taps)."""
-    weights = shares[0]
-    if len(shares) == 2:
-        weights = np.einsum("ri,sj->rsij", *shares)
-    phases = math.prod(len(each) for each in shares)
-    return weights.reshape(phases, 1, *(each.shape[1] for each in shares))
+    weights = taps[0]
+    if len(taps) == 2:
+        weights = np.einsum("ri,sj->rsij", *taps)
+    phases = math.prod(len(each) for each in taps)
+    return weights.reshape(phases, 1, *(each.shape[1] for each in taps))
 
 
-def _linear_shares(factor: int) -> FloatArray:
-    """Shares of three neighbouring samples in each of the phases between them, (factor, 3)."""
-    return _shares_by_distance(factor, 1, lambda distance: 1 - distance)
+def _linear_taps(factor: int) -> FloatArray:
+    """The taps of each phase of linear interpolation, (factor, 3)."""
+    return _sampled_kernel(factor, 1, lambda distance: 1 - distance)
 
 
-def _cubic_shares(factor: int, slope: float) -> FloatArray:
-    """Shares of five neighbouring samples in each of the phases between them, (factor, 5).
-
-    By cubic convolution (Keys, 1981).
+def _cubic_taps(factor: int, slope: float) -> FloatArray:
+    """The taps of each phase of cubic convolution (Keys 1981), (factor, 5).
 
     slope : of the kernel at distance 1
     """
@@ -187,20 +185,20 @@ def _cubic_shares(factor: int, slope: float) -> FloatArray:
         higher_terms = ((distance - 5) * distance + 8) * distance * slope
         return higher_terms - 4 * slope
 
-    return _shares_by_distance(factor, 2, kernel)
+    return _sampled_kernel(factor, 2, kernel)
 
 
-def _shares_by_distance(factor: int, reach: int, kernel: Callable[[float], float]) -> FloatArray:
-    """Shares of samples by their distance from each phase, (factor, 2 * reach + 1).
+def _sampled_kernel(factor: int, reach: int, kernel: Callable[[float], float]) -> FloatArray:
+    """The taps of each phase of an interpolation, (factor, 2 * reach + 1).
 
-    kernel : the share at a distance in samples, 0 from the distance `reach` on
+    kernel : the weight of a sample at a distance in samples; 0 from the distance `reach` on
     """
-    shares = np.zeros((factor, 2 * reach + 1))
+    taps = np.zeros((factor, 2 * reach + 1))
     for phase in range(factor):
         # The position of the output, counted from the sample in the middle.
         position = (phase + 0.5) / factor - 0.5
         for number in range(2 * reach + 1):
             distance = abs(number - reach - position)
             if distance < reach:
-                shares[phase, number] = kernel(distance)
-    return shares
+                taps[phase, number] = kernel(distance)
+    return taps

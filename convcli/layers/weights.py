@@ -39,7 +39,7 @@ METADATA = "__metadata__"
 # torch counts the batches that a batch normalisation has seen; running it takes no count.
 COUNTER = "num_batches_tracked"
 COUNTER_BYTES = 8
-HINT = "save_file of safetensors.torch, safetensors.flax or safetensors.numpy writes one"
+WRITER_HINT = "save_file of safetensors.torch, safetensors.flax or safetensors.numpy writes one"
 # How other files with weights begin, and what they are.
 OTHERS = {
     b"\x93NUMPY": "NumPy arrays without names, as equinox.tree_serialise_leaves writes them",
@@ -85,7 +85,7 @@ def _counts(name: str, entry: Any) -> bool:
 
 
 def _bad(path: Place, why: str) -> InputError:
-    return InputError(f"{path}: not a valid safetensors file: {why}", hint=HINT)
+    return InputError(f"{path}: not a valid safetensors file: {why}", hint=WRITER_HINT)
 
 
 def _header(path: Place, size: int, file: IO[bytes]) -> dict[str, Any]:
@@ -108,7 +108,8 @@ def _check_header_length(path: Place, prefix: bytes, length: int, size: int) -> 
     if length > size:
         for start, what in OTHERS.items():
             if prefix.startswith(start):
-                raise InputError(f"{path}: expected a safetensors file, got {what}", hint=HINT)
+                message = f"{path}: expected a safetensors file, got {what}"
+                raise InputError(message, hint=WRITER_HINT)
     if len(prefix) < 8:
         raise _bad(path, f"it has {len(prefix)} bytes, and the length of the header alone takes 8")
     said = f"header is said to have {length:,} bytes"

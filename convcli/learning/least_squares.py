@@ -225,8 +225,8 @@ def _check_solvable(task: Task, sums: DatasetSums, unknowns: int) -> None:
         weights = plural(unknowns, "weight")
         raise InputError(
             f"{train.count:,} complete windows to learn {weights} from",
-            hint="windows lie in one signal (or group) and hold no missing value: more data, "
-            "fewer --taps, less --holdout",
+            hint="windows lie in one signal (or group) and hold no missing value, those of a "
+            "picture no row that has one: more data, fewer --taps, less --holdout",
         )
     if _is_constant(train):
         what = "the input is"

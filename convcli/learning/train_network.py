@@ -127,8 +127,8 @@ def _scale_of(masked: Sequence[Masked], *, separate: bool) -> tuple[ChannelScale
     if not count:
         raise InputError(
             "no window is complete: too little data for these layers",
-            hint="windows lie in one signal (or group) and hold no missing value: more data or "
-            "smaller layers",
+            hint="windows lie in one signal (or group) and hold no missing value, those of a "
+            "picture no row that has one: more data or smaller layers",
         )
     squares = _mean_of(np.square, masked, count)
     if separate:

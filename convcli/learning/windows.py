@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.convolution.convolve import runs
+from convcli.core.convolution.convolve import true_runs
 from convcli.core.missing import known_mean
 from convcli.dataclass import dataclass
 from convcli.errors import InputError
@@ -97,8 +97,10 @@ class SquaredChanges:
 
     def add(self, now: Array, later: Array) -> None:
         """Add the changes of all rows whose present value is known."""
-        change = (later - now)[np.isfinite(now).all(axis=1)]
-        with np.errstate(over="ignore"):  # an overflow is noticed where the sums are solved
+        known = np.isfinite(now).all(axis=1)
+        # An overflow is noticed where the sums are solved.
+        with np.errstate(over="ignore", invalid="ignore"):
+            change = (later - now)[known]
             self.sum += float(np.square(change).sum())
         self.count += change.size
 
@@ -252,7 +254,8 @@ class WindowStream:
             x, y = self._complete_columns(x, y)
         if self.task.differences:
             now = _rows(buffer, buffer.y, low, count)
-            with np.errstate(invalid="ignore"):  # the change between two infinities is unknown
+            # The change between two infinities is unknown, and that of huge numbers infinite.
+            with np.errstate(over="ignore", invalid="ignore"):
                 x = np.diff(x, axis=0)
                 y = y - now
         if self.task.bias and y.size:
@@ -292,4 +295,4 @@ def _complete_rows(x: Array, y: Array, width: int) -> list[tuple[int, int]]:
         return [(0, len(y))]
     missing = np.concatenate([[0], np.cumsum(~good_x)])
     complete = missing[width:] == missing[:-width]
-    return runs(good_y & complete)
+    return true_runs(good_y & complete)

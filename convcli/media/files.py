@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from convcli.signals import Array, LearnedRules, Medium, Signal, Source
 
 
-def contradiction(asked: str, output: Place) -> RequestError:
+def format_contradiction(asked: str, output: Place) -> RequestError:
     """The error for an output whose suffix is that of another format than was asked for."""
     return RequestError(
         f"--format {asked} and the output {output} contradict each other",
@@ -93,7 +93,7 @@ SinkOfFile = TypeVar("SinkOfFile", bound=_Completable)
 
 
 @contextmanager
-def completed(sink: SinkOfFile) -> Iterator[SinkOfFile]:
+def closed_or_discarded(sink: SinkOfFile) -> Iterator[SinkOfFile]:
     """Yield a sink; close it at the end, or discard it after an error, also one of `close`."""
     try:
         yield sink

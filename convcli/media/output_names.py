@@ -16,7 +16,7 @@ from convcli.media.refusals import (
     refuse_existing,
     refuse_missing_parent,
 )
-from convcli.media.remote import RemotePlace, shown, text_of
+from convcli.media.remote import RemotePlace, text_of, without_secrets
 from convcli.media.replacing import is_special
 from convcli.places import is_folder, is_remote, place_of
 
@@ -186,7 +186,7 @@ class OutputNames:
         fields = {
             "stem": stem,
             "suffix": suffix,
-            "parent": os.path.dirname(shown(path)) or ".",
+            "parent": os.path.dirname(without_secrets(path)) or ".",
             "relative": os.path.join(subfolder, stem + suffix),
             "subfolder": subfolder or ".",
             "index": f"{number:0{len(str(self.count))}}",

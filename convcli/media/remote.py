@@ -34,7 +34,7 @@ def remote_place(place: Place | None) -> RemotePlace | None:
     return place if isinstance(place, RemotePlace) else None
 
 
-def shown(text: str) -> str:
+def without_secrets(text: str) -> str:
     """A word of the command line without the secrets of a URL in it."""
     return str(RemotePlace(text)) if is_remote(text) else text
 

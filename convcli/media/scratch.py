@@ -60,7 +60,7 @@ def keep_stream(stream: BinaryIO, file: BinaryIO, *, name: str, first: bytes = b
         ) from error
 
 
-def keep(file: BinaryIO, pixels: Any) -> None:
+def append_array(file: BinaryIO, pixels: Any) -> None:
     """Append the bytes of an array to a temporary file. OutputError if there is no room."""
     import numpy as np
 

@@ -20,8 +20,8 @@ from convcli.errors import RequestError
 from convcli.facts import ReachFacts, StepFacts, TimeReachFacts
 from convcli.planning.plan import chain_of
 from convcli.planning.taps_of_steps import (
-    POINTS,
     RATIO_BANDS,
+    RESPONSE_POINTS,
     band_extremes,
     chain_taps,
     crossings,
@@ -106,7 +106,7 @@ class CurveSize:
     side, spectrum : numbers along each axis of two-dimensional taps and of their spectrum
     """
 
-    bands: int = POINTS
+    bands: int = RESPONSE_POINTS
     ratio_bands: int = RATIO_BANDS
     side: int = MOST_DRAWN_SIDE
     spectrum: int = PLANE_POINTS
@@ -117,7 +117,7 @@ class CurveSize:
         share = min(1.0, MOST_IN_FULL / max(1, steps))
         along = math.sqrt(share)
         return cls(
-            bands=max(LEAST_BANDS, round(POINTS * share)),
+            bands=max(LEAST_BANDS, round(RESPONSE_POINTS * share)),
             ratio_bands=max(LEAST_BANDS, round(RATIO_BANDS * share)),
             side=max(LEAST_BANDS, round(MOST_DRAWN_SIDE * along)),
             spectrum=max(LEAST_BANDS, round(PLANE_POINTS * along)),
@@ -200,7 +200,7 @@ def _with_curves(
     )
     if weights.size < 2:
         return facts
-    frequencies, gain = response(weights, POINTS)
+    frequencies, gain = response(weights, RESPONSE_POINTS)
     kept = drawn_frequencies(gain, size.bands, size.ratio_bands)
     unit = facts.cycle
     drawn = (unit * frequencies[kept]).tolist()

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from convcli.designs import answer_for, find, is_step
-from convcli.designs.other_names import ELSEWHERE, LONE_VALUES, answer_to
+from convcli.designs.other_names import LONE_VALUES, OTHER_NAMES, answer_to
 from convcli.errors import RequestError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _as_here(name: str, values: str, parse: Parse) -> str | None:
 
 def _candidates(name: str, values: str) -> Iterator[str]:
     """Yield the step as it may be meant, from the most to the least likely."""
-    if name not in ELSEWHERE and is_step(name):
+    if name not in OTHER_NAMES and is_step(name):
         yield f"{name}:{values}" if values else name
         return
     answer = answer_for(name)

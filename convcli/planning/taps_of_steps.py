@@ -152,7 +152,7 @@ def _delay_of(op: Op) -> float | None:
 
 
 # A response has at least this many frequencies; of more, the extremes in as many bands are drawn.
-POINTS = 512
+RESPONSE_POINTS = 512
 # Further bands of a response for a logarithmic axis, a few in a hundred wide.
 RATIO_BANDS = 256
 

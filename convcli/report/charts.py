@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Size of a chart and its margins, in pixels.
 WIDTH, HEIGHT = 720, 220
 # Width of a chart that has another beside it.
-NARROW = 440
+NARROW_WIDTH = 440
 LEFT, RIGHT, TOP, BOTTOM = 68, 14, 10, 36
 # About how many ticks the left axis has.
 Y_TICKS = 4
@@ -77,6 +77,8 @@ class Axis:
         low, high = self.low, self.high
         if self.logarithmic:
             low, high, value = math.log(low), math.log(high), np.log(np.maximum(value, low))
+        if not math.isfinite(high - low):  # the largest numbers on both sides of 0
+            low, high, value = low / 4, high / 4, value / 4
         return (value - low) / ((high - low) or 1.0)
 
     def ticks(self, count: int) -> list[float]:

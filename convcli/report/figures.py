@@ -7,7 +7,7 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from convcli.dataclass import dataclass
-from convcli.report.charts import NARROW, Axis, Graph, Mark, Region, Trace
+from convcli.report.charts import NARROW_WIDTH, Axis, Graph, Mark, Region, Trace
 from convcli.report.words import number, visible
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def position_chart(
             for name, style, points in curves
         ],
         zooms=max(map(len, (points for _, _, points in curves))) > 60,
-        width=NARROW,
+        width=NARROW_WIDTH,
     )
 
 
@@ -290,7 +290,7 @@ def decibel_chart(steps: Sequence[StepFacts]) -> Graph:
         traces=traces,
         regions=regions,
         marks=marks,
-        width=NARROW,
+        width=NARROW_WIDTH,
     )
 
 
@@ -369,7 +369,7 @@ def gain_chart(steps: Sequence[StepFacts]) -> Graph:
         y=Axis(low=0.0, high=1.05 * max(values, default=1.0) or 1.0),
         traces=traces,
         zooms=True,
-        width=NARROW,
+        width=NARROW_WIDTH,
     )
 
 
@@ -386,7 +386,7 @@ def delay_chart(step: StepFacts) -> Graph:
         x=Axis(low=0.0, high=points[-1][0], label=visible(step.frequency_unit)),
         y=Axis(low=min(low, -1.0), high=max(high, 1.0), label="samples"),
         traces=[Trace(name="", style="after", points=points)],
-        width=NARROW,
+        width=NARROW_WIDTH,
     )
 
 

@@ -38,7 +38,7 @@ def render_report(facts: Facts, suffix: str) -> str:
     return render_json(runs)
 
 
-def draws(path: Place | None) -> bool:
+def draws_signals(path: Place | None) -> bool:
     """Whether a report is asked for, in a format that draws the signals."""
     return path is not None and path.suffix.lower() in DRAWING
 

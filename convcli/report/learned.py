@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from convcli.report.charts import NARROW, Axis, Graph, Trace, axis_between, time_axis
+from convcli.report.charts import NARROW_WIDTH, Axis, Graph, Trace, axis_between, time_axis
 from convcli.report.figures import Figure, chart_figure, value_range
 from convcli.report.views import SignalView
 from convcli.report.words import visible
@@ -140,7 +140,7 @@ def _scatter_figure(example: ExampleFacts) -> Figure:
             Trace(name="", style="before", points=[(low, low), (high, high)]),
             Trace(name="", style="after", points=pairs, dotted=True),
         ],
-        width=NARROW,
+        width=NARROW_WIDTH,
         height=300,
     )
     return chart_figure(chart, "Prediction over target; on the line they are equal")

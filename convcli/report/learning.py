@@ -22,7 +22,9 @@ MOVED_COLUMNS = (
     "held out",
     "the answer changes by",
 )
-DEFICIENT = "the input does not determine every tap; of those that fit, the smallest were taken"
+RANK_DEFICIENT = (
+    "the input does not determine every tap; of those that fit, the smallest were taken"
+)
 
 
 # ------------------------------------------------------------------------------------------ tables
@@ -120,7 +122,7 @@ def fact_rows(facts: LearningFacts) -> Iterator[tuple[str, str]]:
         yield "training", f"{epoch_words(how)}, seed {how.seed}, {how.batch} windows to a step"
         yield "learning rate", f"{how.rate:g} in the end, weight decay {how.decay:g}"
     if facts.deficient:
-        yield "note", DEFICIENT
+        yield "note", RANK_DEFICIENT
     for delay in facts.delays:
         yield "delay", visible(f"{delay.input}: {delay_words(delay)}")
     if facts.noise is not None:

@@ -79,7 +79,7 @@ def explained_text(facts: Any, lines: Iterable[Line], *, suffix: str, words: Seq
         title="Step by step",
         command=command,
         lines=lines,
-        explanation=played(facts),
+        explanation=facts_to_play(facts),
         figures=unplayed_figures(facts),
     )
     if suffix == ".md":
@@ -107,7 +107,7 @@ def lesson_page(title: str, introduction: Sequence[str], chapters: Sequence[Chap
     )
 
 
-def played(facts: Any) -> ExplanationFacts | None:
+def facts_to_play(facts: Any) -> ExplanationFacts | None:
     """The facts if they are stages that are short enough to be played, else None."""
     if not isinstance(facts, ExplanationFacts):
         return None
@@ -122,7 +122,7 @@ def played(facts: Any) -> ExplanationFacts | None:
 
 def unplayed_figures(facts: Any) -> list[Figure]:
     """Charts where nothing is played: a long signal and its result, or sums and their integral."""
-    if played(facts) is not None:
+    if facts_to_play(facts) is not None:
         return []
     return explained_figures(facts)
 

@@ -6,7 +6,7 @@ import math
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from convcli.report.charts import NARROW, Axis, Graph, Trace
+from convcli.report.charts import NARROW_WIDTH, Axis, Graph, Trace
 from convcli.report.figures import STYLES, Figure, chart_figure, position_chart, value_range
 from convcli.report.tables import ReportTable
 from convcli.report.views import SignalView
@@ -252,7 +252,7 @@ def _map_lines(each: FeatureMapFacts, caption: str) -> Figure:
         y=Axis(low=low, high=high),
         traces=traces,
         zooms=True,
-        width=NARROW,
+        width=NARROW_WIDTH,
         height=170,
     )
     return chart_figure(chart, caption)
@@ -271,7 +271,7 @@ def _map_rows(each: FeatureMapFacts, caption: str) -> Figure:
         x=Axis(low=0.0, high=float(each.maps.shape[1]), label="samples", whole=True),
         y=Axis(low=len(each.maps) - 0.5, high=-0.5, label="channel", whole=True),
         image=signed_uri(rows),
-        width=NARROW,
+        width=NARROW_WIDTH,
         height=60 + 2 * ROW_HEIGHT * min(len(each.maps), 8),
     )
     return chart_figure(chart, f"{caption}; blue is below 0, red above")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from convcli.report.charts import NARROW, Axis, Graph, Trace
+from convcli.report.charts import NARROW_WIDTH, Axis, Graph, Trace
 from convcli.report.figures import Figure, chart_figure
 from convcli.report.tables import ReportTable
 from convcli.report.views import SignalView, Slider
@@ -210,7 +210,7 @@ def histogram_figures(
             x=Axis(low=low, high=high, label=label),
             y=Axis(low=0.0, high=1.05 * largest or 1.0, label="% of the pixels"),
             traces=traces,
-            width=NARROW,
+            width=NARROW_WIDTH,
             height=200,
         )
         yield chart_figure(chart, visible(name))

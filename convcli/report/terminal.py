@@ -136,7 +136,7 @@ def causality_summary(run: RunFacts, found: CausalityFacts) -> str:
     return f"{checked}: {causality_text(found)} of {rows:,} rows, in {spent}"
 
 
-def details(run: RunFacts) -> Group:
+def run_details(run: RunFacts) -> Group:
     """Return the steps as a table and the other facts as a list, for a `rich` console.
 
     Every cell is a `Text`, so that nothing from a file is read as markup.

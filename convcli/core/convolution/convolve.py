@@ -25,10 +25,10 @@ from convcli.core.convolution.convolve_2d import plane_valid
 from convcli.core.convolution.direct import UNROLLED, direct, dot_products, window_counts
 from convcli.core.convolution.fft import divides_frames, overlap_save, points_per_output
 from convcli.core.convolution.frames import FrameGrid, correlate_in_frames
-from convcli.core.convolution.polyphase import BAND, PhaseTaps, polyphase
+from convcli.core.convolution.polyphase import BAND_OUTPUTS, PhaseTaps, polyphase
 from convcli.core.exact.sums import exact_sums
 from convcli.core.windows.constants import WHOLE_TAPS, keep_constants
-from convcli.samples import as_samples, is_stored, sample_type, summed
+from convcli.samples import as_samples, is_stored, sample_type, sums_as_floats
 
 if TYPE_CHECKING:
     from convcli.array_types import BoolArray, Taps
@@ -160,7 +160,7 @@ def _correct_whole_windows(sums: tuple[Array, ...], x: Array, w: Taps, step: int
     if wanted is None:
         return
     numbers = x.astype(np.float64, copy=False)
-    for first, last in runs(wanted):
+    for first, last in true_runs(wanted):
         inputs = numbers[first * step : (last - 1) * step + w.size]
         for mine, right in zip(sums, exact_sums(inputs, w, step), strict=False):
             np.copyto(mine[first:last], right, where=wanted[first:last])
@@ -192,7 +192,7 @@ def priced(path: Path, k: int, step: int) -> dict[str, float]:
         kind = "few taps" if k <= UNROLLED else "many taps"
         return {kind: step, f"each of {kind}": k * step}
     if path == "product":
-        multiplied = k + (BAND - 1) * step
+        multiplied = k + (BAND_OUTPUTS - 1) * step
         return {"product": 1, "product, each input": step, "product, each tap": multiplied}
     transformed_back = 1 if divides_frames(step) else step
     return {"fft, each point": points_per_output(k) * (step + transformed_back) / 2}
@@ -241,7 +241,7 @@ def _meets(samples: BoolArray, taps: BoolArray, step: tuple[int, ...]) -> BoolAr
     return counts > 0.5
 
 
-def runs(flags: BoolArray) -> list[tuple[int, int]]:
+def true_runs(flags: BoolArray) -> list[tuple[int, int]]:
     """The runs [first, last) along axis 0 in which `flags` is true anywhere on the other axes."""
     flags = np.asarray(flags.reshape(len(flags), -1).any(axis=1))
     changes = np.diff(flags.astype(np.int8), prepend=0, append=0)
@@ -269,14 +269,15 @@ def mean_valid(
     """
     if not exact or w.ndim > 1:
         y = correlate_valid(x, w, step, exact=exact, finite=finite)
-        return y if divisor == 1 else _divided(summed(y), divisor)
+        return y if divisor == 1 else _divided(sums_as_floats(y), divisor)
     if divisor == 1:
         y = correlate_valid(x, w, step, exact=True, finite=finite)
     elif x.dtype == np.float64:
         high, low = double_sums(x, w, step, finite=finite)
-        y = quotient(high, low, np.float64(divisor))
+        y = corrected_quotient(high, low, np.float64(divisor))
     else:
-        y = _divided(summed(correlate_valid(x, w, step, exact=True, finite=finite)), divisor)
+        sums = correlate_valid(x, w, step, exact=True, finite=finite)
+        y = _divided(sums_as_floats(sums), divisor)
     keep_constants(y, as_samples(x), w, divisor, step[0])
     return y
 
@@ -316,7 +317,9 @@ def double_sums(
 def _finite_double_sums(x: Array, w: Taps, step: tuple[int, ...]) -> tuple[Array, Array]:
     if added_exactly(w) or not _halves_are_exact(w):
         return exact_sums(x.astype(np.float64, copy=False), w, step[0])
-    high, low = (correlate_valid(half, w, step, exact=True, finite=True) for half in halves(x))
+    high_half, low_half = dekker_halves(x)
+    high = correlate_valid(high_half, w, step, exact=True, finite=True)
+    low = correlate_valid(low_half, w, step, exact=True, finite=True)
     _correct_whole_windows((high, low), x, w, step[0])
     return high, low
 
@@ -333,7 +336,7 @@ def _halves_are_exact(w: Taps) -> bool:
     return bool(is_fraction.any())
 
 
-def halves(x: Array) -> tuple[Array, Array]:
+def dekker_halves(x: Array) -> tuple[Array, Array]:
     """Two numbers of 26 bits that add up to x (Dekker, 1971).
 
     Their products with small whole numbers are exact.
@@ -346,10 +349,10 @@ def halves(x: Array) -> tuple[Array, Array]:
     return high, low
 
 
-def quotient(high: Array, low: Array, divisor: Any) -> Array:
+def corrected_quotient(high: Array, low: Array, divisor: Any) -> Array:
     """(high + low) / divisor, corrected by the remainder of the division."""
     first = (high + low) / divisor
-    first_high, first_low = halves(first)
+    first_high, first_low = dekker_halves(first)
     remainder = ((high - first_high * divisor) - first_low * divisor) + low
     correction = remainder / divisor
     rounded: Array = first + np.where(np.isfinite(correction), correction, 0.0)

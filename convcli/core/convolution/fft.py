@@ -49,7 +49,7 @@ MANY = 1 << 17
 
 # Two channels share a transform only if the louder one is at most this many times louder: its
 # rounding errors appear in the other channel.
-LOUDER = 1024
+MOST_LOUDER = 1024
 
 
 def overlap_save(x: Array, w: FloatArray, step: int = 1) -> Array:
@@ -137,7 +137,7 @@ def _equally_loud(channels: Array) -> bool:
     lowest, highest = extremes(channels)
     peaks = np.maximum(-lowest.astype(np.float64), highest.astype(np.float64))
     softest = float(peaks.min())
-    return float(peaks.max()) <= LOUDER * softest
+    return float(peaks.max()) <= MOST_LOUDER * softest
 
 
 def _halves_as_pairs(x: Array, length: int, second: int) -> Array:

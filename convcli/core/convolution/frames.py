@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.core.convolution.fft import (
-    LOUDER,
+    MOST_LOUDER,
     batches,
     copy_pairs,
     frame_correlator,
@@ -172,7 +172,7 @@ class _Cells:
         highest = _folded_rows(np.maximum, inputs, channels).astype(np.float64)
         lowest = _folded_rows(np.minimum, inputs, channels).astype(np.float64)
         peaks = np.maximum(highest, -lowest)
-        equal: BoolArray = peaks.max(axis=1) <= LOUDER * peaks.min(axis=1)
+        equal: BoolArray = peaks.max(axis=1) <= MOST_LOUDER * peaks.min(axis=1)
         return equal
 
     def _filter_by_channels(self, x: Array, y: Array) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Places = tuple[npt.NDArray[np.intp], ...]
 
 # Half a unit in the last place of float32.
-UNIT = 2.0**-24
+FLOAT32_HALF_ULP = 2.0**-24
 # Results that are compared together, and samples of windows that are summed up together: they stay
 # in the cache.
 _COMPARED = 1 << 18

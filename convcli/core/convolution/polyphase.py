@@ -43,7 +43,7 @@ _LEAST_OUTPUTS = 64
 _CACHED_BYTES = 1 << 19
 
 # Outputs of one band: with more of them a band shares more samples, but multiplies more zeros.
-BAND = 16
+BAND_OUTPUTS = 16
 # The same for pixels of many rows or columns at once.
 _WIDE_BAND = 32
 
@@ -196,16 +196,16 @@ def _along_pixel_rows(x: Array, taps: PhaseTaps, span: OutputRange) -> Array:
     inputs = np.ascontiguousarray(x)
     y = np.empty((rows, stop - start, channels), x.dtype)
     # Outputs after which the taps of a band are the same, and inputs for them.
-    period = math.lcm(BAND, taps.phases)
+    period = math.lcm(BAND_OUTPUTS, taps.phases)
     hop = period * taps.step // taps.phases
-    rest = (stop - start) % BAND
-    whole = range(start, stop - rest, BAND)
-    different = min(period // BAND, len(whole))
-    stacks = [whole[number :: period // BAND] for number in range(different)]
-    for bands in (*stacks, range(stop - rest, stop, BAND)):
+    rest = (stop - start) % BAND_OUTPUTS
+    whole = range(start, stop - rest, BAND_OUTPUTS)
+    different = min(period // BAND_OUTPUTS, len(whole))
+    stacks = [whole[number :: period // BAND_OUTPUTS] for number in range(different)]
+    for bands in (*stacks, range(stop - rest, stop, BAND_OUTPUTS)):
         if not bands:
             continue
-        matrix = taps.band(bands[0], min(BAND, stop - bands[0]), x.dtype, channels=channels)
+        matrix = taps.band(bands[0], min(BAND_OUTPUTS, stop - bands[0]), x.dtype, channels=channels)
         left = taps.first_input(bands[0]) - taps.origin(start)
         read = _stack(inputs, left, hop, (len(bands), len(matrix)))
         written = _stack(y, bands[0] - start, period, (len(bands), matrix.shape[1]))
@@ -266,7 +266,7 @@ def _groups_as_rows(x: Array, taps: PhaseTaps, span: OutputRange) -> Array:
         padded, (len(padded), rows, window), (across, hop * along, along)
     )
     y = np.empty((len(padded), rows, outputs), padded.dtype)
-    _multiply_bands(windows, taps, y, BAND, unit=value_of_one(x))
+    _multiply_bands(windows, taps, y, BAND_OUTPUTS, unit=value_of_one(x))
     skipped = start - first_group * taps.phases
     by_channel = y.reshape(len(y), -1)[:, skipped : skipped + stop - start]
     return np.ascontiguousarray(by_channel.T)
@@ -309,7 +309,7 @@ def _groups_per_row(taps: PhaseTaps) -> int:
 
     BLAS takes no matrix whose rows overlap.
     """
-    last_input = (BAND - 1) * taps.step // taps.phases
+    last_input = (BAND_OUTPUTS - 1) * taps.step // taps.phases
     longest = taps.width + last_input + 1
     return max(-(-_LEAST_OUTPUTS // taps.phases), -(-longest // taps.step))
 

@@ -20,7 +20,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from convcli.core.convolution.convolve import mean_valid
 from convcli.core.convolution.convolve_2d import LONGEST_PRODUCT, SHORT_LINE, factor
 from convcli.core.convolution.near_halves import (
-    UNIT,
+    FLOAT32_HALF_ULP,
     ErrorBound,
     InDouble,
     accumulated_error,
@@ -129,7 +129,7 @@ def error_of_sums(taps: Taps) -> ErrorBound:
         roundings = sum(line.size + 1 for line in lines)
     else:
         roundings = taps.size + 1
-    return ErrorBound(accumulated_error(roundings + 3, UNIT), by_fft)
+    return ErrorBound(accumulated_error(roundings + 3, FLOAT32_HALF_ULP), by_fft)
 
 
 def _error_by_fft(taps: Taps) -> float:
@@ -363,6 +363,6 @@ def _error_along_line(line: Taps, largest: float, level: float) -> float:
 
     largest : size of the samples; level : what is added to the sum
     """
-    relative = accumulated_error(line.size + 2, UNIT)
+    relative = accumulated_error(line.size + 2, FLOAT32_HALF_ULP)
     of_sum = relative * largest * float(np.abs(line).sum())
-    return of_sum + UNIT * (abs(level) + 4 * 256)
+    return of_sum + FLOAT32_HALF_ULP * (abs(level) + 4 * 256)

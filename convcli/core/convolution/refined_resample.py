@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from convcli.core.convolution.near_halves import (
-    UNIT,
+    FLOAT32_HALF_ULP,
     ErrorBound,
     InDouble,
     accumulated_error,
@@ -97,7 +97,7 @@ class RefinedResampling:
         most 255 times the sum of |w| - 1.
         """
         roundings = self.down.width + 1 + self.across.width + 1 + _LATER_ROUNDINGS
-        relative = accumulated_error(roundings, UNIT)
+        relative = accumulated_error(roundings, FLOAT32_HALF_ULP)
         size = _largest_sum(self.down) * _largest_sum(self.across)
         return ErrorBound(relative, relative * 255 * (size - 1))
 

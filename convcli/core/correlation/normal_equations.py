@@ -120,7 +120,7 @@ def sums_over(x: Array, y: Array, shape: tuple[int, ...]) -> ProductSums:
         sums = _by_correlation(x, y) if by_correlation else _by_products(x, y, shape)
         targets = y.reshape(-1, y.shape[-1])
         sums.energy = np.einsum("no,no->o", targets, targets)
-    sums.cross[-1] = targets.sum(axis=0)
+        sums.cross[-1] = targets.sum(axis=0)
     sums.gram[-1, -1] = len(targets)
     sums.gram[:-1, -1] = sums.gram[-1, :-1]
     return sums

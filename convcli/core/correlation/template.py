@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from convcli.core.convolution.convolve import correlate_valid, runs
+from convcli.core.convolution.convolve import correlate_valid, true_runs
 from convcli.core.convolution.fft import TileCorrelator, frame_size, tile_side
 from convcli.core.windows.deviations import (
     FLAT_SHARE,
@@ -161,7 +161,7 @@ class Template:
         for c in range(self.channels):
             channel = centred[:, c : c + 1]
             products += correlate_valid(channel, self.taps[:, c], (1,), exact=False)[:, 0]
-        for first, last in runs(soft):
+        for first, last in true_runs(soft):
             quiet = x[first : last + k - 1]
             products[first:last] = self._line_products(quiet, deviations[first:last])
         return products

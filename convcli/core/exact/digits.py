@@ -86,9 +86,9 @@ def add_digit(sums: Digits, place: int, values: Any) -> None:
         sums[place] = values
 
 
-def joined(sums: Digits, bits: int) -> tuple[FloatArray, FloatArray]:
+def numbers_of_digits(sums: Digits, bits: int) -> tuple[FloatArray, FloatArray]:
     """Return the numbers with these digits as high + low."""
-    words, word_bits = words_of(carried(sums, bits), bits)
+    words, word_bits = words_of(with_carries(sums, bits), bits)
     high, low = added_up(words, word_bits, 0)
     overflows = ~np.isfinite(high)
     if overflows.any():
@@ -105,7 +105,7 @@ def rounded(sums: Digits, bits: int, exponent: int) -> FloatArray:
     """Return numbers >= 0 with these digits, times 2**exponent, each rounded once."""
     if max(sums) - min(sums) <= 4 and 2 * bits <= FLOAT_BITS:
         return _rounded_five(sums, bits, exponent)
-    words, word_bits = words_of(carried(sums, bits), bits)
+    words, word_bits = words_of(with_carries(sums, bits), bits)
     return added_up(words, word_bits, exponent)[0]
 
 
@@ -161,7 +161,7 @@ def _joined_digits(digits: list[Any], bits: int) -> tuple[Any, Any, Any]:
     return high, upper, lower
 
 
-def carried(sums: Digits, bits: int) -> Digits:
+def with_carries(sums: Digits, bits: int) -> Digits:
     """Pass on carries until every digit lies in -2**(bits - 1) ... 2**(bits - 1) - 1.
 
     Every whole number has exactly one such form.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from convcli.core.convolution.fft import POINTS_TOGETHER, frame_size
-from convcli.core.exact.digits import FLOAT_BITS, WORD_BITS, add_digit, digits_of, joined
+from convcli.core.exact.digits import FLOAT_BITS, WORD_BITS, add_digit, digits_of, numbers_of_digits
 
 if TYPE_CHECKING:
     from convcli.array_types import FloatArray, IntArray
@@ -52,7 +52,8 @@ def exact_sums(x: FloatArray, w: FloatArray, step: int = 1) -> tuple[FloatArray,
             begin = first * step
             end = (last - 1) * step + k
             sums = method.sums(values[begin:end], step)
-            high[first:last, channel], low[first:last, channel] = joined(sums, method.bits)
+            numbers = numbers_of_digits(sums, method.bits)
+            high[first:last, channel], low[first:last, channel] = numbers
     return high, low
 
 
@@ -68,7 +69,7 @@ def exact_sums_between(
     sums: Digits = {}
     for place, running in _running_digits(x, bits).items():
         sums[place] = running[high] - running[low]
-    return joined(sums or _zeros(len(low), 1), bits)
+    return numbers_of_digits(sums or _zeros(len(low), 1), bits)
 
 
 class _Method(Protocol):

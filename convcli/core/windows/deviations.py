@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.core.convolution.convolve import runs
+from convcli.core.convolution.convolve import true_runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,7 +88,7 @@ def partial_deviations(x: Array, counted: BoolArray) -> Array:
     LeVeque, 1979).
     """
     outputs = len(x) - len(counted) + 1
-    parts = runs(counted)
+    parts = true_runs(counted)
     if not parts:
         return np.zeros(outputs)
     if len(parts) == 1:

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convcli.core.exact.digits import WORD_BITS, add_digit, carried, digits_of, rounded, two_sum
+from convcli.core.exact.digits import (
+    WORD_BITS,
+    add_digit,
+    digits_of,
+    rounded,
+    two_sum,
+    with_carries,
+)
 from convcli.core.windows.sliding import WindowFunction, part_along
 from convcli.dataclass import dataclass
 from convcli.samples import value_of_one
@@ -207,8 +214,8 @@ def _sums_about_the_mean(x: FloatArray, counts: Counts, over_windows: WindowSums
     squares = over_windows.of_digits(_products(digits))
     sums = over_windows.of_digits(digits)
     if not _are_few(digits, bits, over_windows.most):
-        squares = carried(squares, bits)
-        sums = carried(sums, bits)
+        squares = with_carries(squares, bits)
+        sums = with_carries(sums, bits)
     differences = {place: counts * q for place, q in squares.items()}
     for place, product in _products(sums).items():
         differences[place] = differences.get(place, 0) - product

@@ -19,7 +19,7 @@ import numpy as np
 from convcli.layers.onnx.combining import FUNCTIONS_OF_SEVERAL
 from convcli.layers.onnx.global_nodes import not_local_error
 from convcli.layers.onnx.pointwise_nodes import POINTWISE_NODES
-from convcli.layers.onnx.rearranging import KINDS
+from convcli.layers.onnx.rearranging import REARRANGEMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,9 +78,9 @@ def puts_channels_last(nodes: Sequence[Node]) -> bool:
     for node in nodes:
         if node.kind == "Transpose" and tuple(node.attributes.get("perm", ())) in _PUT_LAST:
             last |= set(node.outputs)
-        elif not last.isdisjoint(node.inputs) and node.kind not in KINDS:
+        elif not last.isdisjoint(node.inputs) and node.kind not in REARRANGEMENTS:
             return True
-        if node.kind in KINDS:
+        if node.kind in REARRANGEMENTS:
             reshaped |= set(node.outputs)
         elif node.kind in _OVER_LAST_AXIS and not reshaped.isdisjoint(node.inputs):
             return True
@@ -125,7 +125,7 @@ class ChannelsFirst:
         return made
 
     def _rewritten(self, node: Node) -> list[Node]:
-        if node.kind in KINDS:
+        if node.kind in REARRANGEMENTS:
             return self._rearranged(node)
         if self._goes_over_reshaped(node):
             return [self._turn(node), *self._renumbered(node)]

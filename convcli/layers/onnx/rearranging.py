@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ASKED = 24
 # A shape of more numbers is not indexed.
 MOST_NUMBERS = 1 << 60
-KINDS = frozenset({"Reshape", "Transpose", "Unsqueeze", "Squeeze"})
+REARRANGEMENTS = frozenset({"Reshape", "Transpose", "Unsqueeze", "Squeeze"})
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from convcli.layers.onnx.global_nodes import ANOTHER_ORDER, not_local_error
 from convcli.layers.onnx.node_place import NodePlace
 from convcli.layers.onnx.nodes import operations_of
 from convcli.layers.onnx.pointwise_nodes import with_constant
-from convcli.layers.onnx.rearranging import KINDS, Phases, Rearrangement
+from convcli.layers.onnx.rearranging import REARRANGEMENTS, Phases, Rearrangement
 from convcli.layers.onnx.sample_nodes import MOST_CHANNELS
 from convcli.layers.selection import ChannelSelection
 
@@ -107,7 +107,7 @@ class GraphValues:
         inputs = [name for name in node.inputs if name in self.values]
         if node.kind == "Shape" and inputs:
             self._add_shape(node, self.values[inputs[0]])
-        elif node.kind in KINDS and (inputs or self._rearranged.keys() & node.inputs):
+        elif node.kind in REARRANGEMENTS and (inputs or self._rearranged.keys() & node.inputs):
             self._add_rearranged(node)
         elif inputs:
             self._add_values(node, inputs)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.dataclass import dataclass
 from convcli.media.audio.medium import AUDIO
-from convcli.media.files import Files, OpenedFile, UndividedError, contradiction
+from convcli.media.files import Files, OpenedFile, UndividedError, format_contradiction
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -77,7 +77,7 @@ class AudioFiles(Files):
         options = self.options or AudioOptions()
         asked = options.format
         if asked is not None and output is not None and not is_format_of(asked, output):
-            raise contradiction(asked, output)
+            raise format_contradiction(asked, output)
         if options.format is not None or output is None or is_special(output):
             return options
         return replace(options, format=sound_format(output))

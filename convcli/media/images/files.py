@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError
-from convcli.media.files import Files, OpenedFile, UndividedError, contradiction
+from convcli.media.files import Files, OpenedFile, UndividedError, format_contradiction
 from convcli.media.images.medium import IMAGE
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class ImageFiles(Files):
         if self.format is not None and output is not None:
             wanted = find_format(self.format)
             if format_by_suffix(output) not in (None, wanted):
-                raise contradiction(self.format, output)
+                raise format_contradiction(self.format, output)
         options = self.options or ImageOptions()
         picture = open_image(
             path, stdin=stdin, options=options, pages=self.pages, max_pixels=self.max_pixels

@@ -15,7 +15,7 @@ import numpy as np
 
 from convcli.dataclass import dataclass
 from convcli.media.images.layout import are_alike
-from convcli.media.scratch import keep, scratch
+from convcli.media.scratch import append_array, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -90,7 +90,7 @@ class FewBitsWriter:
     def append(self, packed: _CheckedStrip) -> None:
         """Hold a strip, or write it after all that was held."""
         if self._writer is None and packed.fits:
-            keep(self._held, packed.pixels)
+            append_array(self._held, packed.pixels)
             self._held_rows[-1] += len(packed.pixels)
             return
         if self._writer is None:
@@ -152,7 +152,7 @@ class ScaledResults:
         if finite.size:
             self._least = min(self._least, float(finite.min()))
             self._most = max(self._most, float(finite.max()))
-        keep(self._file, np.asarray(values, np.float64))
+        append_array(self._file, np.asarray(values, np.float64))
 
     def rewind(self) -> None:
         """Start to read at the first page."""

@@ -17,7 +17,7 @@ from convcli.errors import RequestError
 from convcli.losses import Loss
 from convcli.media.files import FileSink, UndividedError
 from convcli.media.images.layout import list_channels
-from convcli.media.scratch import keep, scratch
+from convcli.media.scratch import append_array, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -127,7 +127,7 @@ class MontageSink(FileSink):
         """Keep the next rows of all maps, and widen their ranges."""
         self._least = np.minimum(self._least, encoded.min(axis=(0, 1)))
         self._most = np.maximum(self._most, encoded.max(axis=(0, 1)))
-        keep(self._file, encoded)
+        append_array(self._file, encoded)
 
     def parted(self) -> NoReturn:
         """Raise UndividedError: a montage needs the ranges of all maps."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Tags that describe the picture and not how its pixels are stored: names, descriptions, dates (TIFF
 # 6.0, Exif 2.32).
-DESCRIBING = frozenset({269, 270, 271, 272, 285, 305, 306, 315, 316, 33432})
+DESCRIPTIVE_TAGS = frozenset({269, 270, 271, 272, 285, 305, 306, 315, 316, 33432})
 _EXIF, _GPS, _INTEROPERABILITY = 34665, 34853, 40965
 NESTED = frozenset({_EXIF, _GPS, _INTEROPERABILITY})
 _DEEPEST = 2
@@ -360,7 +360,7 @@ def _swap_bytes(data: bytes, width: int, order: str) -> bytes:
 
 
 def _describing(fields: TiffFields) -> TiffFields:
-    return {tag: each for tag, each in fields.items() if tag in DESCRIBING or each.nested}
+    return {tag: each for tag, each in fields.items() if tag in DESCRIPTIVE_TAGS or each.nested}
 
 
 def exif_of_tiff(directory: TiffFields) -> bytes | None:

@@ -11,7 +11,7 @@ import struct
 from typing import TYPE_CHECKING, BinaryIO
 
 from convcli.media.images.tiff import (
-    DESCRIBING,
+    DESCRIPTIVE_TAGS,
     NESTED,
     PageChange,
     TiffField,
@@ -72,13 +72,13 @@ def read_page_fields(
         if number in chosen:
             fields = directory.all_fields(file)
             private |= {tag for tag in fields if _is_lost(tag)}
-            wanted = _KEPT if number == pages[0] else _KEPT | DESCRIBING | NESTED
+            wanted = _KEPT if number == pages[0] else _KEPT | DESCRIPTIVE_TAGS | NESTED
             found[number] = {tag: each for tag, each in fields.items() if tag in wanted}
     return tuple(found.get(page, {}) for page in pages), tuple(sorted(private))
 
 
 def _is_lost(tag: int) -> bool:
-    return tag >= _FIRST_PRIVATE and tag not in _KEPT | _KNOWN | DESCRIBING | NESTED
+    return tag >= _FIRST_PRIVATE and tag not in _KEPT | _KNOWN | DESCRIPTIVE_TAGS | NESTED
 
 
 def page_changes(request: WriteRequest) -> list[PageChange]:
@@ -91,7 +91,7 @@ def page_changes(request: WriteRequest) -> list[PageChange]:
         if number == 0:
             changes.append(first_page_change({**fields, **described}, request))
         else:
-            removed = DESCRIBING | NESTED if details.page_fields else frozenset()
+            removed = DESCRIPTIVE_TAGS | NESTED if details.page_fields else frozenset()
             changes.append(PageChange(fields, removed))
     return changes
 

@@ -5,10 +5,10 @@ them for the opacity, whatever the tag says. It misreads grey pictures whose ban
 separate planes; it reads them well if the file calls them red, green and blue. Floating colours
 that are multiplied by the opacity it divides wrongly: grey ones by 1/255 of it, and those of pixels
 that are almost transparent become 0; quotients of whole numbers it cuts off. They are read as they
-are, and divided by `straight`. Floating samples of 64 bits are read without it where they are not
-compressed, else as bytes. It mixes up the rows of floating samples of 16 bits in separate planes;
-they are read as whole numbers. It fails on other kinds with the words that it also has for damaged
-files. Tags after TIFF 6.0, sections 8, 18 and 23.
+are, and divided by `with_straight_alpha`. Floating samples of 64 bits are read without it where
+they are not compressed, else as bytes. It mixes up the rows of floating samples of 16 bits in
+separate planes; they are read as whole numbers. It fails on other kinds with the words that it also
+has for damaged files. Tags after TIFF 6.0, sections 8, 18 and 23.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def _as_opacities(file: BinaryIO, directory: TiffPage, meanings: tuple[int, ...]
     return directory.values_place(file, _EXTRA_BANDS, len(data)), data
 
 
-def straight(pixels: AnyArray, alpha: int) -> AnyArray:
+def with_straight_alpha(pixels: AnyArray, alpha: int) -> AnyArray:
     """Divide colours, (rows, columns, channels), by the opacity where it is not 0.
 
     Whole numbers are rounded, and those above the opacity become white.

@@ -74,7 +74,7 @@ def raw_text(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def readable(text: str) -> str:
+def utf8_or_latin1(text: str) -> str:
     """A text of a file; one that is not UTF-8 is taken for Latin-1."""
     if text.isascii():
         return text

@@ -23,14 +23,14 @@ from convcli.media.images.layout import (
 )
 from convcli.media.images.page_choice import PageRange
 from convcli.media.images.png import ANIMATION_CHUNK, RESOLUTION_CHUNK
-from convcli.media.images.tiff_reading import reading_losses, straight
+from convcli.media.images.tiff_reading import reading_losses, with_straight_alpha
 from convcli.media.images.tiff_stacks import count_further_images
 from convcli.media.images.vips import (
     DTYPES,
     NO_CAUSE,
     drain_log,
     field_value,
-    readable,
+    utf8_or_latin1,
     vips,
 )
 from convcli.media.images.vips_fields import kept_fields, metadata_of
@@ -428,7 +428,7 @@ class VipsReader:
         samples = in_type(np.frombuffer(data, stored), layout.dtype)
         pixels = samples.reshape(-1, layout.columns, len(layout.channels))
         if layout.alpha is not None and self._picture.is_premultiplied(page):
-            pixels = straight(pixels, layout.alpha)
+            pixels = with_straight_alpha(pixels, layout.alpha)
         return Strip(start, pixels)
 
     def _decoded_strips(self, page: int) -> Iterator[Strip]:
@@ -502,7 +502,7 @@ def _with_metadata(details: ImageDetails, known: dict[str, Any]) -> ImageDetails
     if exif is not None:
         exif = refresh_exif(exif)
     if description is not None:
-        details = replace(details, text=(("Description", readable(str(description))),))
+        details = replace(details, text=(("Description", utf8_or_latin1(str(description))),))
     icc = known.get("icc-profile-data")
     if icc is not None and not is_intact_profile(icc):
         fields = tuple(field for field in details.fields if field[0] != "icc-profile-data")

@@ -15,11 +15,16 @@ import numpy.typing as npt
 from convcli.media.tables.numerals import (
     SWAP_POINT_AND_COMMA,
     as_int32,
-    fixed,
     from_offsets,
-    translated,
+    translated_bytes,
+    with_fixed_decimals,
 )
-from convcli.media.tables.slots import alternating, is_contiguous, keeps_old_cells, text_edges
+from convcli.media.tables.slots import (
+    alternating_columns,
+    is_contiguous,
+    keeps_old_cells,
+    text_edges,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,7 +145,7 @@ def _row_with_replaced_cells(
     filled = len(channels)
     new = pool.add_numbers(y[:, channels], output)
     cells = np.where(keeps[:, channels], replaced[:, :filled], new)
-    parts = [alternating(before[:, :filled], cells)]
+    parts = [alternating_columns(before[:, :filled], cells)]
     if output.added:
         added = pool.add_numbers(y[:, filled:], output)
         parts += [before[:, filled : filled + 1], _with_prefixes(pool, added, output)]
@@ -150,7 +155,7 @@ def _row_with_replaced_cells(
 def _with_prefixes(pool: _TextPool, numbers: Integers, output: OutputColumns) -> Integers:
     """Numbers of texts (rows, columns), each after that of the text that stands before its cell."""
     prefixes = pool.add_prefixes(output.prefixes_of(numbers.shape[1]))
-    return alternating(np.broadcast_to(prefixes, numbers.shape), numbers)
+    return alternating_columns(np.broadcast_to(prefixes, numbers.shape), numbers)
 
 
 # ------------------------------------------------------------------------ the texts of many numbers
@@ -166,11 +171,11 @@ def write_columnar(values: FloatArray, *, decimals: int | None, decimal: str) ->
     Returns the array and places in it: text i is `array[places[i]]`. The text of NaN is undefined.
     """
     if decimals is not None:
-        text = fixed(values, decimals, decimal)
+        text = with_fixed_decimals(values, decimals, decimal)
         return _between(text, ord("\n"), first=0)
     texts, places = _shortest_texts(values + 0.0)
     if decimal == ",":
-        texts = translated(texts, SWAP_POINT_AND_COMMA)
+        texts = translated_bytes(texts, SWAP_POINT_AND_COMMA)
     return texts, places
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, cast
 
 from convcli.dataclass import dataclass
 from convcli.errors import RequestError, named_first, shell_word
-from convcli.media.files import Files, OpenedFile, UndividedError, contradiction
+from convcli.media.files import Files, OpenedFile, UndividedError, format_contradiction
 from convcli.media.outputs import refuse_terminal
 from convcli.media.refusals import same_place
 from convcli.media.replacing import is_special
@@ -116,7 +116,7 @@ class TableFiles(Files):
         by_suffix = format_of_suffix(output)
         is_other = by_suffix is not None and by_suffix.name != asked
         if asked is not None and output is not None and is_other:
-            raise contradiction(asked, output)
+            raise format_contradiction(asked, output)
         if asked is not None:
             return format_named(asked)
         if by_suffix is None or has_same_suffix(source.path, output):

@@ -14,7 +14,7 @@ from convcli.media.tables.date_formats import format_hint
 from convcli.media.tables.date_notation import FIRST_YEAR, LAST_YEAR, DateNotation, read_alike
 from convcli.media.tables.number_notation import number_notations
 from convcli.media.tables.numerals import NumberStyle, reads_as_number
-from convcli.time_rules import HINT
+from convcli.time_rules import NO_TIME_HINT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -215,7 +215,7 @@ def _pandas_notations(
         raise times.error(
             0,
             "a time: a number of seconds, a date, or a date with a time of day",
-            hint=f"{advice}; {HINT}",
+            hint=f"{advice}; {NO_TIME_HINT}",
         )
     readings: list[tuple[Notation, Moments]] = []
     for notation in notations:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convcli.media.tables.numerals import distinct
+from convcli.media.tables.numerals import distinct_texts
 from convcli.signals import Groups
 
 if TYPE_CHECKING:
@@ -42,5 +42,5 @@ def joined_groups(first: Groups, second: Groups) -> Groups:
 
 def named_groups(cells: Cells) -> Groups:
     """The group of each row, named by the cells of one column without their quotes."""
-    names, codes = distinct(cells if cells.bare else cells.unquoted())
+    names, codes = distinct_texts(cells if cells.bare else cells.unquoted())
     return Groups(names, codes)

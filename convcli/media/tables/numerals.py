@@ -59,7 +59,7 @@ class BadCellError(ValueError):
         self.hint = hint
 
 
-def columnar(size: int) -> bool:
+def uses_pyarrow(size: int) -> bool:
     """Whether a block of `size` bytes goes through pyarrow."""
     return size >= (COLUMNAR_LOADED if "pyarrow" in sys.modules else COLUMNAR)
 
@@ -155,7 +155,7 @@ def read_numbers(cells: Cells, style: NumberStyle = PLAIN) -> FloatArray:
     special = _special_cells(cells, style)
     if special is not None:
         values = _read_with_special(cells, special, style)
-    elif columnar(len(cells.data)):
+    elif uses_pyarrow(len(cells.data)):
         values = _read_columnar(cells, style)
     else:
         values = _read_small(cells.texts(), style)
@@ -292,7 +292,7 @@ def _read_columnar(cells: Cells, style: NumberStyle) -> FloatArray:
     plain = _NUMERIC_START[octets[cells.start]] & filled
     texts = _gather(cells if plain.all() else cells[plain])
     if style.decimal == ",":
-        texts = translated(texts, SWAP_POINT_AND_COMMA)
+        texts = translated_bytes(texts, SWAP_POINT_AND_COMMA)
     try:
         parsed = texts.cast(pa.float64())
     except pa.ArrowInvalid:
@@ -306,9 +306,9 @@ def _read_columnar(cells: Cells, style: NumberStyle) -> FloatArray:
     return values
 
 
-def distinct(cells: Cells) -> tuple[list[bytes], IntArray]:
+def distinct_texts(cells: Cells) -> tuple[list[bytes], IntArray]:
     """The different texts of a column in order of appearance, and the place of each cell's text."""
-    if columnar(len(cells.data)):
+    if uses_pyarrow(len(cells.data)):
         import pyarrow as pa
 
         found = _gather(cells).cast(pa.binary()).dictionary_encode()
@@ -334,7 +334,7 @@ def _gather(cells: Cells) -> Any:
     return spans.take(as_int32(places))
 
 
-def translated(texts: Any, table: bytes) -> Any:
+def translated_bytes(texts: Any, table: bytes) -> Any:
     """Replace single bytes in all texts of a pyarrow array."""
     import pyarrow as pa
 
@@ -399,13 +399,13 @@ def write_numbers(values: FloatArray, *, decimals: int | None, decimal: str) -> 
     """Write each value as `write_number` does."""
     if decimals is None:
         return [write_number(value, decimal=decimal) for value in values.tolist()]
-    texts = fixed(values, decimals, decimal).split(b"\n")[:-1]
+    texts = with_fixed_decimals(values, decimals, decimal).split(b"\n")[:-1]
     for i in np.flatnonzero(np.isnan(values)).tolist():
         texts[i] = b""
     return texts
 
 
-def fixed(values: FloatArray, decimals: int, decimal: str) -> bytes:
+def with_fixed_decimals(values: FloatArray, decimals: int, decimal: str) -> bytes:
     """All values with fixed decimals, each followed by a line feed."""
     values = values + 0.0
     # Negative values that are rounded to 0 would keep their sign.

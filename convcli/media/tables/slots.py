@@ -36,7 +36,7 @@ def replaced_spans(decoded: DecodedRows, rows: Rows, output: OutputColumns) -> I
     else:
         channels = output.channels_in_row_order
         starts, stops = decoded.starts[rows][:, channels], decoded.stops[rows][:, channels]
-        edges = [*alternating(starts, stops).T]
+        edges = [*alternating_columns(starts, stops).T]
         if output.added:
             ends = spans.stops[rows]
             edges += [ends, ends]
@@ -47,7 +47,7 @@ def replaced_spans(decoded: DecodedRows, rows: Rows, output: OutputColumns) -> I
     return np.stack(edges, axis=1).reshape(len(rows), -1, 2)
 
 
-def alternating(first: AnyArray, second: AnyArray) -> AnyArray:
+def alternating_columns(first: AnyArray, second: AnyArray) -> AnyArray:
     """The columns of two arrays `(rows, columns)` in turn."""
     return np.stack([first, second], axis=2).reshape(len(first), -1)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from convcli.media.tables.cells import QUOTE, Cells
-from convcli.media.tables.numerals import columnar, write_numbers
+from convcli.media.tables.numerals import uses_pyarrow, write_numbers
 from convcli.media.tables.slots import is_contiguous, keeps_old_cells, replaced_spans, text_edges
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def splice(
     if nothing_new and not output.append:
         return _unchanged(decoded.spans, rows)
     slots = replaced_spans(decoded, rows, output)
-    is_large = columnar(len(decoded.spans.records.data))
+    is_large = uses_pyarrow(len(decoded.spans.records.data))
     if y is not None and is_large and not output.dialect.number_needs_quotes:
         from convcli.media.tables.arrow_splicing import splice_columnar
 

@@ -19,7 +19,7 @@ from convcli.errors import InputError, RequestError
 from convcli.media.tables.date_notation import OFFSET
 from convcli.media.tables.date_spelling import DateSpelling
 from convcli.media.tables.group_names import group_name
-from convcli.time_rules import HINT
+from convcli.time_rules import NO_TIME_HINT
 
 if TYPE_CHECKING:
     from convcli.array_types import AnyArray, IntArray
@@ -103,7 +103,7 @@ class TimeColumn:
         expected: str,
         *,
         group: bytes | None = None,
-        hint: str = HINT,
+        hint: str = NO_TIME_HINT,
         remark: str = "",
     ) -> InputError:
         """The error that the time in `row` is not the one expected; `remark` ends the message."""

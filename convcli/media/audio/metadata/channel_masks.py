@@ -67,7 +67,8 @@ def with_mask(chunks: tuple[Chunk, ...], mask: int) -> tuple[Chunk, ...]:
     added = b"%b=0x%X" % (_MASK_COMMENT, mask)
     comments = [chunk for chunk in chunks if chunk.name == COMMENTS]
     if not comments:
-        return (*chunks, Chunk(COMMENTS, join_comments(b"", [added])))
+        body = join_comments(b"", [added])
+        return (*chunks, Chunk(COMMENTS, body))
     vendor, texts = split_comments(comments[0].body)
     longer = Chunk(COMMENTS, join_comments(vendor, [*texts, added]))
     return tuple(longer if chunk is comments[0] else chunk for chunk in chunks)

@@ -19,7 +19,7 @@ _SHARED_TYPES = (StepFacts, Medium)
 MOST_SHARED = 64
 
 
-class Answer(NamedTuple):
+class SentAnswer(NamedTuple):
     """An answer as it is sent.
 
     anew : both ends forget what was sent before
@@ -40,8 +40,8 @@ class AnswerWriter:
         self._sent: list[Any] = []
         self._numbers: dict[int, int] = {}
 
-    def answer(self, value: object) -> Answer:
-        """The answer for a value."""
+    def answer(self, value: object) -> SentAnswer:
+        """The value as an answer that can be sent."""
         anew = len(self._sent) > MOST_SHARED
         if anew:
             self._sent.clear()
@@ -49,7 +49,7 @@ class AnswerWriter:
         before = len(self._sent)
         file = io.BytesIO()
         _SharingPickler(file, self).dump(value)
-        return Answer(anew, self._sent[before:], file.getvalue())
+        return SentAnswer(anew, self._sent[before:], file.getvalue())
 
     def number(self, value: object) -> int:
         """The number of a shared value, which is sent with this answer if it is new."""
@@ -80,8 +80,8 @@ class AnswerReader:
         self._equal = equal
         self._received: list[Any] = []
 
-    def value(self, answer: Answer) -> Any:
-        """The value of an answer."""
+    def value(self, answer: SentAnswer) -> Any:
+        """The value that an answer was made of."""
         if answer.anew:
             self._received.clear()
         if len(self._equal) > MOST_SHARED:

@@ -116,10 +116,10 @@ class Options:
         return RequestError(f"{self.command} has no option {option}", hint=hint)
 
     def _hint_for(self, option: str, words: Sequence[str]) -> str:
-        from convcli.cli.options_elsewhere import answer_for
+        from convcli.cli.options_elsewhere import option_here
         from convcli.cli.word_order import hint_for_options
 
-        of_other_program = hint_for_options([self.command, *words]) or answer_for(
+        of_other_program = hint_for_options([self.command, *words]) or option_here(
             self.command, option, self.takes_value
         )
         if of_other_program is not None:

@@ -35,7 +35,7 @@ _IN_ALL: Mapping[str, tuple[str, str]] = {
 }
 
 
-def answer_for(command: str, option: str, options: Iterable[str]) -> str | None:
+def option_here(command: str, option: str, options: Iterable[str]) -> str | None:
     """What to write in place of an option of another program; None if it is not known.
 
     options : the spellings of those that the command has

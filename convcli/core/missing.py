@@ -16,6 +16,7 @@ from convcli.core.convolution.convolve import (
     true_runs,
     whole_windows,
 )
+from convcli.core.convolution.convolve_2d import factor
 from convcli.core.convolution.direct import direct
 from convcli.core.windows.constants import keep_constants
 from convcli.samples import is_stored
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 # Products of one part of a computation, to stay near the caches.
 PRODUCTS = 1 << 18
+
+# The least rows of a patch of a picture whose windows are added up anew, because some have a gap.
+PATCH_ROWS = 64
 
 # Products of weights below this one with small samples may be too small for a float64.
 _FAINT = 2.0**-300
@@ -186,21 +190,62 @@ def _exact_window_sums(
 def _direct_window_sums(
     wanted: BoolArray, known: Array, weights: Array, w: FloatArray, step: tuple[int, ...]
 ) -> Iterator[tuple[Any, _Sums]]:
-    """Yield the sums of the `wanted` windows, and their places; of pictures whole rows of them."""
+    """Yield the sums of the `wanted` windows, and their places; of pictures patches of them."""
     arrays = (*dekker_halves(known), weights)
     if w.ndim > 1:
-        return _sums_of_rows(wanted, arrays, w, step)
+        return _sums_of_patches(wanted, arrays, w, step)
     return _sums_of_windows(wanted, arrays, w, step[0])
 
 
-def _sums_of_rows(
+def _sums_of_patches(
     wanted: BoolArray, arrays: Sequence[Array], w: FloatArray, step: tuple[int, ...]
 ) -> Iterator[tuple[Any, _Sums]]:
-    """Yield the sums of rows of a picture in which some window is `wanted`, and their places."""
+    """Yield the sums of patches of a picture in which some window is `wanted`, and their places."""
+    lines = _lines(w, step)
+    for places in _patches(wanted, len(w)):
+        inputs = _inputs_of_windows(places, w.shape, step)
+        yield places, [_direct_by_lines(array[inputs], lines) for array in arrays]
+
+
+def _lines(w: FloatArray, step: tuple[int, ...]) -> list[tuple[FloatArray, tuple[int, ...]]]:
+    """The taps, with their steps, that do the work of 2-D taps one after the other.
+
+    A row and a column whose outer product `w` is; `w` itself if there are none.
+    """
+    factors = factor(w)
+    if factors is None:
+        return [(w, step)]
+    column, row = factors
+    return [(row[None], (1, step[1])), (column[:, None], (step[0], 1))]
+
+
+def _direct_by_lines(x: Array, lines: list[tuple[FloatArray, tuple[int, ...]]]) -> Array:
+    for taps, step in lines:
+        x = direct(x, taps, step)
+    return x
+
+
+def _patches(wanted: BoolArray, height: int) -> Iterator[tuple[slice, slice]]:
+    """Yield the rows and columns of patches that hold all `wanted` windows, and few others.
+
+    height : the rows of a window, of which a patch computes some more than it has
+    """
+    most = PATCH_ROWS + 2 * height
     for first, last in true_runs(wanted):
-        end = (last - 1) * step[0] + w.shape[0]
-        part = slice(first * step[0], end)
-        yield slice(first, last), [direct(array[part], w, step) for array in arrays]
+        for top in range(first, last, most):
+            rows = slice(top, min(last, top + most))
+            for left, right in true_runs(wanted[rows].swapaxes(0, 1)):
+                yield rows, slice(left, right)
+
+
+def _inputs_of_windows(
+    places: tuple[slice, ...], size: tuple[int, ...], step: tuple[int, ...]
+) -> tuple[slice, ...]:
+    """The samples along each axis that windows of a size at some places read."""
+    axes = zip(places, size, step, strict=True)
+    return tuple(
+        slice(place.start * every, (place.stop - 1) * every + count) for place, count, every in axes
+    )
 
 
 def _sums_of_windows(

@@ -244,19 +244,19 @@ def _binned(x: AnyArray, weights: AnyArray | None, ends: tuple[float, float]) ->
     """The sum of the weights of the samples in each bin, or their count."""
     # Four times as fast as np.histogram.
     low, high = ends
-    bins = _multiplied(_less(x, low), BINS / (high - low))
+    bins = _multiplied(_above(x, low), BINS / (high - low))
     np.clip(bins, 0, BINS - 1, out=bins)
     counts = np.bincount(bins.astype(np.int64), weights, minlength=BINS)
     return counts.astype(np.float64)
 
 
-def _less(x: AnyArray, low: float) -> AnyArray:
-    """Samples less a value; what is too large for their type is infinite."""
+def _above(x: AnyArray, low: float) -> AnyArray:
+    """How far samples are above a value; what is too large for their type is infinite."""
     if not low:
         return x
     with np.errstate(over="ignore"):
-        less: AnyArray = x - low
-    return less
+        above: AnyArray = x - low
+    return above
 
 
 def _multiplied(x: AnyArray, factor: float) -> Float32Array:
@@ -269,7 +269,7 @@ def _as_bytes(x: Array, full: float, low: float = 0.0) -> ByteArray:
     """Samples as bytes, 0 for `low` and 255 for `full`; missing ones are black."""
     pixels = np.empty(x.shape, np.uint8)
     for row in range(0, len(x), STRIP):
-        scaled = _multiplied(_less(x[row : row + STRIP], low), 255 / (full - low))
+        scaled = _multiplied(_above(x[row : row + STRIP], low), 255 / (full - low))
         np.rint(scaled, out=scaled)
         # The larger one of NaN and 0 is 0.
         np.fmax(scaled, 0, out=scaled)

@@ -86,7 +86,7 @@ def _comparison(compare: Callable[..., Any]) -> Callable[[Any, Any], Any]:
 
 
 def _differ(one: Any, other: Any) -> Any:
-    """Of conditions, which are 1 or 0: 1 where one of them holds; NaN where one is missing."""
+    """The exclusive or of conditions, which are 1 or 0; NaN where one of them is missing."""
     return abs(one - other)
 
 

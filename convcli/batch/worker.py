@@ -32,7 +32,7 @@ def send(stream: IO[bytes], value: object) -> None:
 
 
 def pickled(value: object) -> bytes:
-    """A value as it is sent."""
+    """A value in the bytes that are sent to another process."""
     return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
 
 

@@ -8,7 +8,6 @@ import gc
 import io
 import os
 import sys
-from contextlib import suppress
 from typing import Any, BinaryIO, TextIO
 
 from convcli.errors import ConvcliError, OutputError, unexpected_error
@@ -100,7 +99,7 @@ def _run(words: list[str]) -> int:
             raise
         return closed_pipe()
     except ConvcliError as error:
-        _flush_stdout(error)
+        _flush_stdout()
         print_error(error)
         return error.exit_code
     except Exception as error:
@@ -226,13 +225,12 @@ def closed_pipe() -> int:
     return 0
 
 
-def _flush_stdout(error: ConvcliError) -> None:
+def _flush_stdout() -> None:
     """Write what was printed before an error, unless standard output is what failed."""
-    with suppress(OSError):
-        if not isinstance(error, OutputError):
-            sys.stdout.flush()
-            return
-    _redirect_to_null(sys.stdout)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _redirect_to_null(sys.stdout)
 
 
 def _redirect_to_null(stream: TextIO) -> None:

@@ -201,13 +201,13 @@ def _sums_of_patches(
     wanted: BoolArray, arrays: Sequence[Array], w: FloatArray, step: tuple[int, ...]
 ) -> Iterator[tuple[Any, _Sums]]:
     """Yield the sums of patches of a picture in which some window is `wanted`, and their places."""
-    lines = _lines(w, step)
+    passes = _passes(w, step)
     for places in _patches(wanted, len(w)):
         inputs = _inputs_of_windows(places, w.shape, step)
-        yield places, [_direct_by_lines(array[inputs], lines) for array in arrays]
+        yield places, [_direct_in_passes(array[inputs], passes) for array in arrays]
 
 
-def _lines(w: FloatArray, step: tuple[int, ...]) -> list[tuple[FloatArray, tuple[int, ...]]]:
+def _passes(w: FloatArray, step: tuple[int, ...]) -> list[tuple[FloatArray, tuple[int, ...]]]:
     """The taps, with their steps, that do the work of 2-D taps one after the other.
 
     A row and a column whose outer product `w` is; `w` itself if there are none.
@@ -219,8 +219,8 @@ def _lines(w: FloatArray, step: tuple[int, ...]) -> list[tuple[FloatArray, tuple
     return [(row[None], (1, step[1])), (column[:, None], (step[0], 1))]
 
 
-def _direct_by_lines(x: Array, lines: list[tuple[FloatArray, tuple[int, ...]]]) -> Array:
-    for taps, step in lines:
+def _direct_in_passes(x: Array, passes: list[tuple[FloatArray, tuple[int, ...]]]) -> Array:
+    for taps, step in passes:
         x = direct(x, taps, step)
     return x
 

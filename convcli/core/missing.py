@@ -201,13 +201,15 @@ def _sums_of_patches(
     wanted: BoolArray, arrays: Sequence[Array], w: FloatArray, step: tuple[int, ...]
 ) -> Iterator[tuple[Any, _Sums]]:
     """Yield the sums of patches of a picture in which some window is `wanted`, and their places."""
-    passes = _passes(w, step)
+    passes = _direct_passes(w, step)
     for places in _patches(wanted, len(w)):
         inputs = _inputs_of_windows(places, w.shape, step)
-        yield places, [_direct_in_passes(array[inputs], passes) for array in arrays]
+        yield places, [_after_passes(array[inputs], passes) for array in arrays]
 
 
-def _passes(w: FloatArray, step: tuple[int, ...]) -> list[tuple[FloatArray, tuple[int, ...]]]:
+def _direct_passes(
+    w: FloatArray, step: tuple[int, ...]
+) -> list[tuple[FloatArray, tuple[int, ...]]]:
     """The taps, with their steps, that do the work of 2-D taps one after the other.
 
     A row and a column whose outer product `w` is; `w` itself if there are none.
@@ -219,7 +221,7 @@ def _passes(w: FloatArray, step: tuple[int, ...]) -> list[tuple[FloatArray, tupl
     return [(row[None], (1, step[1])), (column[:, None], (step[0], 1))]
 
 
-def _direct_in_passes(x: Array, passes: list[tuple[FloatArray, tuple[int, ...]]]) -> Array:
+def _after_passes(x: Array, passes: list[tuple[FloatArray, tuple[int, ...]]]) -> Array:
     for taps, step in passes:
         x = direct(x, taps, step)
     return x

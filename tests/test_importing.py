@@ -46,6 +46,8 @@ def test_an_error_of_the_context_is_raised_after_the_imports() -> None:
 
 
 def test_imported_modules_start_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convcli.cli.importing.Thread", None)
+    made: list[object] = []
+    monkeypatch.setattr("convcli.cli.importing.Thread", lambda **options: made.append(options))
     with importing(("sys",)):
         pass
+    assert made == []

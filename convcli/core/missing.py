@@ -244,10 +244,11 @@ def _inputs_of_windows(
     places: tuple[slice, ...], size: tuple[int, ...], step: tuple[int, ...]
 ) -> tuple[slice, ...]:
     """The samples along each axis that windows of a size at some places read."""
-    axes = zip(places, size, step, strict=True)
-    return tuple(
-        slice(place.start * every, (place.stop - 1) * every + count) for place, count, every in axes
-    )
+    inputs = []
+    for place, count, every in zip(places, size, step, strict=True):
+        last = (place.stop - 1) * every
+        inputs.append(slice(place.start * every, last + count))
+    return tuple(inputs)
 
 
 def _sums_of_windows(

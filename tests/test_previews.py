@@ -434,6 +434,19 @@ def test_the_signal_to_noise_ratio_of_samples_of_all_types(type_a: str, type_b: 
     assert facts.psnr == pytest.approx(10 * np.log10(full**2 / np.mean((a - b) ** 2)), rel=1e-5)
 
 
+def test_the_likeness_of_pictures_with_pixels_beyond_single_precision() -> None:
+    """They are infinite where pictures are drawn, and left out; the others differ by 0.1."""
+    a: Any = np.full((10, 10, 1), 0.5)
+    a[3, 3] = 1e200
+    signal = Signal(medium=IMAGE, shape=(10, 10), channels=("grey",), full_scale=1)
+    before, after = PictureSums(signal, 800), PictureSums(signal, 800)
+    before.add(before.prepared(a, 0))
+    after.add(after.prepared(np.where(a > 1, -a, a + 0.1), 0))
+    facts = likeness(before, after)
+    assert facts is not None
+    assert facts.psnr == pytest.approx(20.0, rel=1e-5)
+
+
 def test_the_likeness_of_pictures_with_infinite_and_missing_pixels() -> None:
     """The PSNR of the known pixels: 98 of them differ by 0.1, so that it is 20 dB."""
     a: Any = np.full((10, 10, 1), 0.5, np.float32)

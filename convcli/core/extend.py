@@ -160,20 +160,21 @@ class Bounds:
 
 def common_bounds(bounds: list[Bounds]) -> Bounds:
     """Return the samples that lie within all of the bounds."""
-    lows = zip(*(each.low for each in bounds), strict=True)
-    highs = zip(*(each.high for each in bounds), strict=True)
-    latest = tuple(reduce(np.maximum, low) for low in lows)
-    earliest = tuple(reduce(np.minimum, high) for high in highs)
-    return Bounds(latest, earliest)
+    return _reduced_bounds(bounds, np.maximum, np.minimum)
 
 
 def joined_bounds(bounds: list[Bounds]) -> Bounds:
     """Return the samples from the first to the last that lies within any of the bounds."""
+    return _reduced_bounds(bounds, np.minimum, np.maximum)
+
+
+def _reduced_bounds(bounds: list[Bounds], of_lows: np.ufunc, of_highs: np.ufunc) -> Bounds:
+    """Return bounds whose ends along each axis are chosen among those of all bounds."""
     lows = zip(*(each.low for each in bounds), strict=True)
     highs = zip(*(each.high for each in bounds), strict=True)
-    first = tuple(reduce(np.minimum, low) for low in lows)
-    last = tuple(reduce(np.maximum, high) for high in highs)
-    return Bounds(first, last)
+    low = tuple(reduce(of_lows, ends) for ends in lows)
+    high = tuple(reduce(of_highs, ends) for ends in highs)
+    return Bounds(low, high)
 
 
 def without_incomplete(y: Array, span: Span, bounds: Bounds) -> Array:
